@@ -1,0 +1,173 @@
+import type { Ino } from '../base/ids.ts';
+import type { Attr } from '../gen/ringfs/v1/namespace.ts';
+import type { Instant } from './clock.ts';
+
+/** Who asks. `umask` only where the operation creates something. */
+export interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+}
+
+/** A number that stands for an open file or directory until released. */
+export type FileHandle = number;
+
+export interface SetAttrRequest {
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly size?: number;
+  readonly atime?: Instant | 'now';
+  readonly mtime?: Instant | 'now';
+  readonly ctime?: Instant;
+  /** Set when the kernel asks for the clearing of setuid and setgid bits with this change. */
+  readonly clearSuidSgid?: boolean;
+}
+
+export interface DirectoryEntry {
+  readonly name: Uint8Array;
+  readonly ino: Ino;
+  /** S_IFMT bits. */
+  readonly type: number;
+  /** Position from which the entry after this one is read; never 0. */
+  readonly cookie: number;
+  /** Present when asked for (readdirplus); not for `.` and `..`. */
+  readonly attr?: Attr;
+}
+
+export interface StatFs {
+  readonly blockSizeBytes: number;
+  readonly totalBytes: number;
+  readonly availableBytes: number;
+  readonly files: number;
+  readonly filesFree: number;
+  readonly nameBytesMax: number;
+}
+
+export interface OpenResult {
+  readonly handle: FileHandle;
+  /** Pages that the kernel cached for this inode are still right: they need not be dropped. */
+  readonly keepCache: boolean;
+  /** O_DIRECT was asked for. */
+  readonly directIo: boolean;
+}
+
+/** The kernel's caches hold something that another client changed. */
+export interface CacheInvalidation {
+  readonly ino: Ino;
+  /** False: attributes only. */
+  readonly data: boolean;
+}
+
+/**
+ * POSIX semantics by inode number. What front ends translate to. Every method throws FsError. Names are single components,
+ * as bytes, never `.` or `..`. Access permissions are checked by the kernel (default_permissions) before a call arrives.
+ * An inode number that `lookup`, `create`, `mknod`, `mkdir`, `symlink`, `link` or a readdirplus entry returned counts as referenced
+ * until `forget`.
+ */
+export interface FileSystem {
+  lookup(parent: Ino, name: Uint8Array, signal?: AbortSignal): Promise<Attr>;
+  forget(ino: Ino, count: number): void;
+  getattr(ino: Ino, handle?: FileHandle, signal?: AbortSignal): Promise<Attr>;
+  setattr(
+    caller: Caller,
+    ino: Ino,
+    request: SetAttrRequest,
+    handle?: FileHandle,
+    signal?: AbortSignal,
+  ): Promise<Attr>;
+  readlink(ino: Ino, signal?: AbortSignal): Promise<Uint8Array>;
+  /** `mode` has type and permission bits; the umask has been applied. */
+  mknod(
+    caller: Caller,
+    parent: Ino,
+    name: Uint8Array,
+    mode: number,
+    rdev: number,
+    signal?: AbortSignal,
+  ): Promise<Attr>;
+  mkdir(caller: Caller, parent: Ino, name: Uint8Array, mode: number, signal?: AbortSignal): Promise<Attr>;
+  symlink(
+    caller: Caller,
+    parent: Ino,
+    name: Uint8Array,
+    target: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<Attr>;
+  link(ino: Ino, parent: Ino, name: Uint8Array, signal?: AbortSignal): Promise<Attr>;
+  unlink(parent: Ino, name: Uint8Array, signal?: AbortSignal): Promise<void>;
+  rmdir(parent: Ino, name: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /** `flags`: RENAME_NOREPLACE 1, RENAME_EXCHANGE 2. */
+  rename(
+    parent: Ino,
+    name: Uint8Array,
+    newParent: Ino,
+    newName: Uint8Array,
+    flags: number,
+    signal?: AbortSignal,
+  ): Promise<void>;
+
+  /** `flags`: the Linux open flags without O_CREAT and O_EXCL; O_TRUNC is honoured here. */
+  open(caller: Caller, ino: Ino, flags: number, signal?: AbortSignal): Promise<OpenResult>;
+  create(
+    caller: Caller,
+    parent: Ino,
+    name: Uint8Array,
+    mode: number,
+    flags: number,
+    signal?: AbortSignal,
+  ): Promise<OpenResult & { attr: Attr }>;
+  /** Up to `length` bytes as a list of pieces, fewer only at the end of the file. The pieces must not be changed. */
+  read(
+    ino: Ino,
+    handle: FileHandle,
+    offset: number,
+    length: number,
+    signal?: AbortSignal,
+  ): Promise<readonly Uint8Array[]>;
+  /** Takes a copy of `data` or is done with it when it resolves. Returns the bytes written, which is all of them. */
+  write(
+    ino: Ino,
+    handle: FileHandle,
+    offset: number,
+    data: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<number>;
+  /** close(2) of one descriptor: everything written is durable when it resolves, and its errors are reported here. */
+  flush(ino: Ino, handle: FileHandle, signal?: AbortSignal): Promise<void>;
+  fsync(ino: Ino, handle: FileHandle, dataOnly: boolean, signal?: AbortSignal): Promise<void>;
+  /** The last descriptor is gone. */
+  release(ino: Ino, handle: FileHandle): Promise<void>;
+
+  opendir(ino: Ino, signal?: AbortSignal): Promise<FileHandle>;
+  /** The next entries after `cookie` (0: from the start, beginning with `.` and `..`), at most `limit`; empty at the end. */
+  readdir(
+    ino: Ino,
+    handle: FileHandle,
+    cookie: number,
+    limit: number,
+    withAttrs: boolean,
+    signal?: AbortSignal,
+  ): Promise<readonly DirectoryEntry[]>;
+  releasedir(ino: Ino, handle: FileHandle): Promise<void>;
+  fsyncdir(ino: Ino, handle: FileHandle, signal?: AbortSignal): Promise<void>;
+
+  statfs(signal?: AbortSignal): Promise<StatFs>;
+  getxattr(ino: Ino, name: Uint8Array, signal?: AbortSignal): Promise<Uint8Array>;
+  listxattr(ino: Ino, signal?: AbortSignal): Promise<readonly Uint8Array[]>;
+  /** `flags`: XATTR_CREATE 1, XATTR_REPLACE 2. */
+  setxattr(
+    caller: Caller,
+    ino: Ino,
+    name: Uint8Array,
+    value: Uint8Array,
+    flags: number,
+    signal?: AbortSignal,
+  ): Promise<void>;
+  removexattr(caller: Caller, ino: Ino, name: Uint8Array, signal?: AbortSignal): Promise<void>;
+
+  /** Where the front end is told what the kernel must forget. At most one. */
+  onInvalidate(listener: (invalidations: readonly CacheInvalidation[]) => void): void;
+  /** Flushes everything and closes. */
+  close(): Promise<void>;
+}
