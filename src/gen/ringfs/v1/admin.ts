@@ -34,7 +34,16 @@ export interface ServerStatus {
     | RaftStatus
     | undefined;
   /** role block */
-  block: NodeInfo | undefined;
+  block:
+    | NodeInfo
+    | undefined;
+  /** of the metadata cluster, as far as this server knows */
+  metaMembers: ServerAddress[];
+}
+
+export interface ServerAddress {
+  id: string;
+  address: string;
 }
 
 export interface RaftStatus {
@@ -112,6 +121,7 @@ function createBaseServerStatus(): ServerStatus {
     eventLoopP99Ms: 0,
     raft: undefined,
     block: undefined,
+    metaMembers: [],
   };
 }
 
@@ -158,6 +168,9 @@ export const ServerStatus: MessageFns<ServerStatus> = {
     }
     if (message.block !== undefined) {
       NodeInfo.encode(message.block, writer.uint32(114).fork()).join();
+    }
+    for (const v of message.metaMembers) {
+      ServerAddress.encode(v!, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -285,6 +298,71 @@ export const ServerStatus: MessageFns<ServerStatus> = {
             }
 
             message.block = NodeInfo.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.metaMembers.push(ServerAddress.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseServerAddress(): ServerAddress {
+  return { id: "", address: "" };
+}
+
+export const ServerAddress: MessageFns<ServerAddress> = {
+  encode(message: ServerAddress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServerAddress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServerAddress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
             continue;
           }
         }

@@ -1,0 +1,17 @@
+/** A failure that the user can mend: printed as one line with what to do, without a stack. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  readonly hint: string | undefined;
+  /** 1: the command failed; 2: it was called wrongly. */
+  readonly exitCode: 1 | 2;
+
+  constructor(message: string, hint?: string, exitCode: 1 | 2 = 1) {
+    super(message);
+    this.hint = hint;
+    this.exitCode = exitCode;
+  }
+}
+
+export function usageError(message: string, hint?: string): CliError {
+  return new CliError(message, hint, 2);
+}

@@ -1,0 +1,39 @@
+import path from 'node:path';
+import { isRingfsProcess, signalAll, waitForExit } from '../processes.ts';
+import { readRun, removeRun } from '../run-state.ts';
+import { unmountStale } from './umount.ts';
+
+const STOP_TIMEOUT_MS = 90_000;
+const KILL_TIMEOUT_MS = 5_000;
+
+/** Ends what `ringfs up` started in this data directory, also when its supervisor is gone. */
+export async function runDown(flags: { data: string; json?: boolean }): Promise<void> {
+  const data = path.resolve(flags.data);
+  const run = readRun(data);
+  const say = (stopped: readonly number[], text: string): void => {
+    process.stdout.write(flags.json === true ? `${JSON.stringify({ data, stopped })}\n` : `${text}\n`);
+  };
+  if (run === undefined) {
+    say([], `nothing is running in ${data}`);
+    return;
+  }
+  const children = [run.mountPid, ...run.servers.map((server) => server.pid)];
+  const running = [run.pid, ...children].filter(isRingfsProcess);
+  if (isRingfsProcess(run.pid)) {
+    signalAll([run.pid], 'SIGTERM');
+    await waitForExit([run.pid], STOP_TIMEOUT_MS);
+  }
+  await stopLeftOvers([run.mountPid]);
+  unmountStale(run.mount);
+  await stopLeftOvers([run.pid, ...children]);
+  removeRun(data);
+  say(running, `stopped ${running.length} processes of ${data}`);
+}
+
+async function stopLeftOvers(pids: readonly number[]): Promise<void> {
+  const left = pids.filter(isRingfsProcess);
+  signalAll(left, 'SIGTERM');
+  const stubborn = await waitForExit(left, STOP_TIMEOUT_MS / 3);
+  signalAll(stubborn, 'SIGKILL');
+  await waitForExit(stubborn, KILL_TIMEOUT_MS);
+}

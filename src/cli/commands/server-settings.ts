@@ -1,0 +1,70 @@
+import { REPLICAS_DEFAULT, VIRTUAL_NODES_DEFAULT } from '../../base/limits.ts';
+import type { Setting } from '../settings.ts';
+import {
+  parseAddress,
+  parseInteger,
+  parseLogFormat,
+  parseLogLevel,
+  parsePeers,
+  parseRoles,
+  parseServerId,
+  parseSize,
+} from '../values.ts';
+
+const setting = <T>(
+  name: string,
+  value: string,
+  description: string,
+  parse: (text: string, what: string) => T,
+): Setting<T> => ({ name, value, description, parse });
+
+const withDefault = <T>(base: Setting<T>, fallback: T): Setting<T> & { fallback: T } => ({
+  ...base,
+  fallback,
+});
+const text = (value: string): string => value;
+
+/** Every setting of `ringfs server`: a flag, a RINGFS_* variable and a config key. */
+export const SERVER_SETTINGS = {
+  id: setting('id', '<name>', 'name of this server in the cluster', parseServerId),
+  roles: withDefault(setting('roles', '<list>', 'meta, block, or both', parseRoles), [
+    'meta',
+    'block',
+  ] as const),
+  listen: setting('listen', '<host:port>', 'where to listen', parseAddress),
+  advertise: setting(
+    'advertise',
+    '<host:port>',
+    'how others reach this server (default: --listen)',
+    parseAddress,
+  ),
+  data: setting('data', '<dir>', 'data directory of this server', text),
+  peers: setting(
+    'peers',
+    '<id=host:port,...>',
+    'all meta servers of the cluster, this one included',
+    parsePeers,
+  ),
+  clusterId: setting('cluster-id', '<name>', 'identity of the cluster (default: made from --peers)', text),
+  replicas: withDefault(
+    setting('replicas', '<n>', 'copies of each block', (value, what) => parseInteger(value, what, 1, 16)),
+    REPLICAS_DEFAULT,
+  ),
+  capacity: setting(
+    'capacity',
+    '<size>',
+    'bytes that this node may store (default: what the disk has)',
+    parseSize,
+  ),
+  virtualNodes: withDefault(
+    setting('virtual-nodes', '<n>', 'positions on the ring', (value, what) =>
+      parseInteger(value, what, 1, 1024),
+    ),
+    VIRTUAL_NODES_DEFAULT,
+  ),
+  logLevel: withDefault(
+    setting('log-level', '<level>', 'trace, debug, info, warn, error, fatal or silent', parseLogLevel),
+    'info',
+  ),
+  logFormat: withDefault(setting('log-format', '<format>', 'auto, json or pretty', parseLogFormat), 'auto'),
+} as const;

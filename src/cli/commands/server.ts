@@ -1,0 +1,79 @@
+import { createLogger } from '../../io/log/pino-logger.ts';
+import { CliError, usageError } from '../cli-error.ts';
+import { type ServerOptions, ServerProcess } from '../server-process.ts';
+import type { Values } from '../settings.ts';
+import { reportToParent } from '../supervisor.ts';
+import type { SERVER_SETTINGS } from './server-settings.ts';
+
+type ServerValues = Values<typeof SERVER_SETTINGS>;
+
+function required<T>(value: T | undefined, name: string): T {
+  if (value !== undefined) return value;
+  throw usageError(
+    `--${name} is missing`,
+    'ringfs server --help shows every setting, its variable and its config key',
+  );
+}
+
+function optionsOf(values: ServerValues, version: string): ServerOptions {
+  const id = required(values.id, 'id');
+  const listen = required(values.listen, 'listen');
+  const peers = required(values.peers, 'peers');
+  const self = peers.find((peer) => peer.id === id);
+  if (values.roles.includes('meta') && self === undefined) {
+    throw usageError(
+      `--peers does not name this server, ${id}`,
+      `add ${id}=HOST:PORT; every meta server is given the same --peers`,
+    );
+  }
+  return {
+    id,
+    roles: values.roles,
+    listen,
+    advertise: values.advertise ?? self?.address ?? listen,
+    data: required(values.data, 'data'),
+    peers,
+    clusterId: values.clusterId ?? defaultClusterId(peers),
+    replicas: values.replicas,
+    capacityBytes: values.capacity,
+    virtualNodes: values.virtualNodes,
+    version,
+  };
+}
+
+/** The same --peers on every server make the same cluster. */
+function defaultClusterId(peers: readonly { id: string; address: string }[]): string {
+  return peers
+    .map((peer) => `${peer.id}=${peer.address}`)
+    .sort()
+    .join(',');
+}
+
+/** Runs one server until `stopSignal` resolves. Throws CliError. */
+export async function runServer(
+  values: ServerValues,
+  version: string,
+  stopSignal: Promise<string>,
+): Promise<void> {
+  const options = optionsOf(values, version);
+  const logger = createLogger({
+    level: values.logLevel,
+    format: values.logFormat,
+    base: { server: options.id, pid: process.pid },
+  });
+  const server = new ServerProcess(options, logger);
+  try {
+    await server.start();
+  } catch (error) {
+    logger.error({ err: error }, 'the server could not start');
+    await server.stop();
+    throw error instanceof CliError
+      ? error
+      : new CliError(`server ${options.id}: ${(error as Error).message}`);
+  }
+  logger.info({ address: options.advertise, roles: options.roles, version }, 'serving');
+  reportToParent({ ready: { address: options.advertise } });
+  const reason = await Promise.race([stopSignal, server.failed]);
+  logger.info({ reason }, 'stopping');
+  await server.stop();
+}

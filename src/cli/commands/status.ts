@@ -1,0 +1,198 @@
+import { hostname } from 'node:os';
+import path from 'node:path';
+import Table from 'cli-table3';
+import { toHex } from '../../base/bytes.ts';
+import type { ServerStatus } from '../../gen/ringfs/v1/admin.ts';
+import { fetchServerStatus } from '../../io/grpc/admin-client.ts';
+import { CliError } from '../cli-error.ts';
+import { readCluster, readRun } from '../run-state.ts';
+import { parseAddresses } from '../values.ts';
+
+const STATUS_TIMEOUT_MS = 3_000;
+/** Discovery follows what servers say of others; a wrong answer must not make it endless. */
+const SERVERS_MAX = 1_000;
+
+export interface StatusFlags {
+  readonly data: string;
+  readonly json?: boolean;
+}
+
+interface Target {
+  readonly id: string;
+  readonly address: string;
+}
+
+interface ServerReport {
+  readonly id: string;
+  readonly pid: number | null;
+  readonly address: string;
+  readonly roles: readonly string[];
+  readonly health: string;
+  readonly detail: string;
+  readonly version?: string;
+  readonly uptimeMs?: number;
+  readonly rssBytes?: number;
+  readonly eventLoopP99Ms?: number;
+  readonly raft: object | null;
+  readonly ring: object | null;
+}
+
+export async function runStatus(addresses: string | undefined, flags: StatusFlags): Promise<void> {
+  const reports = await collect(targetsOf(addresses, flags.data));
+  const servers = [...reports.values()].sort((a, b) => a.id.localeCompare(b.id, 'en', { numeric: true }));
+  const leader =
+    servers.find((server) => (server.raft as { role?: string } | null)?.role === 'leader')?.id ?? null;
+  const healthy = servers.filter((server) => server.health === 'ok').length;
+  const health = healthy === servers.length ? 'ok' : leader === null ? 'down' : 'degraded';
+  if (flags.json === true) {
+    process.stdout.write(`${JSON.stringify({ health, leader, servers }, null, 2)}\n`);
+  } else {
+    process.stdout.write(
+      `${table(servers)}\n${health}: ${healthy} of ${servers.length} servers healthy, leader ${leader ?? 'none'}\n`,
+    );
+  }
+  if (servers.every((server) => server.health === 'down')) {
+    throw new CliError(
+      'no server answers',
+      'start the cluster with: ringfs up, or name the servers: ringfs status HOST:PORT',
+    );
+  }
+}
+
+function targetsOf(addresses: string | undefined, data: string): readonly Target[] {
+  if (addresses !== undefined)
+    return parseAddresses(addresses, 'ADDRESS').map((address) => ({ id: address, address }));
+  const dir = path.resolve(data);
+  const servers = readRun(dir)?.servers ?? readCluster(dir)?.servers;
+  if (servers === undefined) {
+    throw new CliError(
+      `there is no cluster in ${dir}`,
+      'name the servers: ringfs status HOST:PORT[,HOST:PORT...], or the data directory with --data',
+    );
+  }
+  return servers;
+}
+
+/** Asks the given servers, and those that they name, each once. */
+async function collect(targets: readonly Target[]): Promise<Map<string, ServerReport>> {
+  const reports = new Map<string, ServerReport>();
+  const asked = new Set<string>();
+  let wave = targets;
+  while (wave.length > 0 && asked.size < SERVERS_MAX) {
+    for (const { address } of wave) asked.add(address);
+    const answers = await Promise.all(wave.map(ask));
+    for (const answer of answers) reports.set(answer.report.address, answer.report);
+    const named = answers.flatMap((answer) => answer.others);
+    wave = [...new Map(named.map((target) => [target.address, target])).values()].filter(
+      ({ address }) => !asked.has(address),
+    );
+  }
+  return reports;
+}
+
+async function ask(target: Target): Promise<{ report: ServerReport; others: readonly Target[] }> {
+  try {
+    const status = await fetchServerStatus(target.address, STATUS_TIMEOUT_MS);
+    return { report: reportOf(status), others: othersOf(status) };
+  } catch (error) {
+    const detail = (error as Error).message;
+    return {
+      report: { ...target, pid: null, roles: [], health: 'down', detail, raft: null, ring: null },
+      others: [],
+    };
+  }
+}
+
+function othersOf(status: ServerStatus): readonly Target[] {
+  const members = status.metaMembers.map(({ id, address }) => ({ id, address }));
+  const ring = (status.block?.ring ?? []).map((member) => ({ id: member.nodeId, address: member.address }));
+  return [...members, ...ring].filter(({ address }) => address !== '' && address !== status.address);
+}
+
+function reportOf(status: ServerStatus): ServerReport {
+  const { raft, block } = status;
+  return {
+    id: status.id,
+    pid: status.host === hostname() ? status.pid : null,
+    address: status.address,
+    roles: status.roles,
+    health: status.health,
+    detail: status.healthDetail,
+    version: status.version,
+    uptimeMs: status.uptimeMs,
+    rssBytes: status.rssBytes,
+    eventLoopP99Ms: status.eventLoopP99Ms,
+    raft: raft ?? null,
+    ring:
+      block === undefined
+        ? null
+        : {
+            joined: block.joined,
+            share: block.ringShare,
+            positions: block.positions.map((member) => toHex(member.position)),
+            members: new Set(block.ring.map((member) => member.nodeId)).size,
+            blocks: block.blocks,
+            storedBytes: block.storedBytes,
+            capacityBytes: block.capacityBytes,
+            availableBytes: block.availableBytes,
+            corruptFound: block.corruptFound,
+            repaired: block.repaired,
+            underReplicated: block.underReplicated,
+            readOnly: block.readOnly,
+          },
+  };
+}
+
+const bytes = (n: number): string => {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+  const exponent = n <= 0 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(n) / 10));
+  return `${(n / 1024 ** exponent).toFixed(exponent === 0 ? 0 : 1)} ${units[exponent]}`;
+};
+
+function table(servers: readonly ServerReport[]): string {
+  const head = [
+    'server',
+    'address',
+    'health',
+    'raft',
+    'term',
+    'commit',
+    'applied',
+    'ring share',
+    'blocks',
+    'stored',
+    'free',
+    'rss',
+  ];
+  const out = new Table({ head, style: { head: [], border: [] } });
+  for (const server of servers) {
+    const raft = server.raft as {
+      role: string;
+      term: number;
+      commitIndex: number;
+      appliedIndex: number;
+    } | null;
+    const ring = server.ring as {
+      share: number;
+      blocks: number;
+      storedBytes: number;
+      availableBytes: number;
+    } | null;
+    out.push([
+      server.id,
+      server.address,
+      server.detail === '' ? server.health : `${server.health} (${server.detail})`,
+      ...(raft === null ? ['-', '-', '-', '-'] : [raft.role, raft.term, raft.commitIndex, raft.appliedIndex]),
+      ...(ring === null
+        ? ['-', '-', '-', '-']
+        : [
+            `${(ring.share * 100).toFixed(1)} %`,
+            ring.blocks,
+            bytes(ring.storedBytes),
+            bytes(ring.availableBytes),
+          ]),
+      server.rssBytes === undefined ? '-' : bytes(server.rssBytes),
+    ]);
+  }
+  return out.toString();
+}

@@ -1,0 +1,159 @@
+import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { checkMountPoint } from '../../../mount/mount-point.ts';
+import { SystemTimers } from '../../io/os/system-timers.ts';
+import type { Logger } from '../../ports/logger.ts';
+import { CliError } from '../cli-error.ts';
+import { isPortFree, isRingfsProcess } from '../processes.ts';
+import { readRun, removeRun, writeRun } from '../run-state.ts';
+import { type ChildSpec, reportToParent, SupervisedChild } from '../supervisor.ts';
+import { unmountStale } from './umount.ts';
+import { saveCluster, type UpFlags, type UpOptions, upOptions } from './up-options.ts';
+
+const SERVER_READY_TIMEOUT_MS = 60_000;
+const MOUNT_READY_TIMEOUT_MS = 60_000;
+const SERVER_STOP_TIMEOUT_MS = 15_000;
+const MOUNT_STOP_TIMEOUT_MS = 60_000;
+
+/** A local cluster and its mount, until a signal. */
+class LocalCluster {
+  readonly #options: UpOptions;
+  readonly #logger: Logger;
+  readonly #servers: SupervisedChild[];
+  readonly #mount: SupervisedChild;
+  #driver: string;
+
+  constructor(options: UpOptions, logger: Logger) {
+    this.#options = options;
+    this.#logger = logger;
+    this.#driver = options.driver;
+    const components = { logger, timers: new SystemTimers() };
+    const save = (): void => this.#saveRun();
+    this.#servers = options.cluster.servers.map(
+      (server) => new SupervisedChild(components, serverSpec(options, server), save),
+    );
+    this.#mount = new SupervisedChild(components, mountSpec(options), save);
+  }
+
+  /** Resolves with the line to print. */
+  async start(): Promise<string> {
+    const starting = this.#servers.map((server) => server.start());
+    this.#saveRun();
+    await Promise.all(starting);
+    const mounting = this.#mount.start();
+    this.#saveRun();
+    const { driver } = await mounting;
+    if (typeof driver === 'string') this.#driver = driver;
+    this.#saveRun();
+    return this.#readyLine();
+  }
+
+  async stop(): Promise<void> {
+    await this.#mount.stop('SIGTERM', MOUNT_STOP_TIMEOUT_MS);
+    unmountStale(this.#options.mount);
+    await Promise.all(this.#servers.map((server) => server.stop('SIGTERM', SERVER_STOP_TIMEOUT_MS)));
+    removeRun(this.#options.data);
+    this.#logger.info({ data: this.#options.data }, 'stopped');
+  }
+
+  #saveRun(): void {
+    const { data, mount, cluster } = this.#options;
+    const servers = cluster.servers.map((server, i) => ({ ...server, pid: this.#servers[i]?.pid ?? 0 }));
+    writeRun(data, { pid: process.pid, mount, mountPid: this.#mount.pid, driver: this.#driver, servers });
+  }
+
+  #readyLine(): string {
+    const { mount, cluster, json, data } = this.#options;
+    const addresses = cluster.servers.map((server) => server.address).join(',');
+    if (json) {
+      return `ready ${JSON.stringify({ mount, driver: this.#driver, data, servers: cluster.servers, replicas: cluster.replicas })}`;
+    }
+    return `ready: ${mount} is a RingFS of ${cluster.servers.length} servers (${addresses}), ${cluster.replicas} replicas, driver ${this.#driver}`;
+  }
+}
+
+function serverSpec(options: UpOptions, server: { id: string; address: string }): ChildSpec {
+  const { cluster, data, logLevel } = options;
+  const peers = cluster.servers.map((peer) => `${peer.id}=${peer.address}`).join(',');
+  return {
+    name: `server ${server.id}`,
+    args: [
+      ...['server', '--id', server.id, '--roles', 'meta,block', '--listen', server.address, '--peers', peers],
+      ...[
+        '--data',
+        path.join(data, server.id),
+        '--cluster-id',
+        cluster.clusterId,
+        '--replicas',
+        String(cluster.replicas),
+      ],
+      ...['--log-level', logLevel, '--log-format', 'json'],
+    ],
+    logFile: path.join(data, 'logs', `${server.id}.log`),
+    readyTimeoutMs: SERVER_READY_TIMEOUT_MS,
+  };
+}
+
+function mountSpec(options: UpOptions): ChildSpec {
+  const { cluster, data, mount, driver, logLevel, mountOptions } = options;
+  const addresses = cluster.servers.map((server) => server.address).join(',');
+  const settings = [
+    `driver=${driver}`,
+    `log_level=${logLevel}`,
+    'log_format=json',
+    ...(mountOptions === undefined ? [] : [mountOptions]),
+  ];
+  return {
+    name: `mount ${mount}`,
+    args: ['mount', addresses, mount, '--foreground', '-o', settings.join(',')],
+    logFile: path.join(data, 'logs', 'mount.log'),
+    readyTimeoutMs: MOUNT_READY_TIMEOUT_MS,
+    beforeRestart: () => unmountStale(mount),
+  };
+}
+
+/** Everything that can be known to fail is found before anything is started. */
+async function checkBeforeStart(options: UpOptions): Promise<void> {
+  const { data, mount, cluster } = options;
+  const run = readRun(data);
+  if (run !== undefined) {
+    const pids = [run.pid, run.mountPid, ...run.servers.map((server) => server.pid)].filter(isRingfsProcess);
+    if (pids.length > 0) {
+      throw new CliError(
+        `${data} is in use by running processes (${pids.join(', ')})`,
+        `stop them with: ringfs down --data ${data}`,
+      );
+    }
+    unmountStale(run.mount);
+  }
+  if (options.mountIsDefault) mkdirSync(mount, { recursive: true });
+  await checkMountPoint(mount);
+  for (const { id, address } of cluster.servers) {
+    const at = address.lastIndexOf(':');
+    if (!(await isPortFree(address.slice(0, at), Number(address.slice(at + 1))))) {
+      throw new CliError(
+        `port ${address.slice(at + 1)} for server ${id} is in use`,
+        'stop what listens there, or choose other ports with --base-port',
+      );
+    }
+  }
+}
+
+/** Runs until `stopSignal` resolves. */
+export async function runUp(flags: UpFlags, logger: Logger, stopSignal: Promise<string>): Promise<void> {
+  const options = upOptions(flags, randomUUID);
+  await checkBeforeStart(options);
+  saveCluster(options);
+  const cluster = new LocalCluster(options, logger);
+  try {
+    const line = await Promise.race([cluster.start(), stopSignal.then(() => undefined)]);
+    if (line !== undefined) {
+      process.stdout.write(`${line}\n`);
+      reportToParent({ ready: { line } });
+      await stopSignal;
+    }
+  } finally {
+    await cluster.stop();
+  }
+}

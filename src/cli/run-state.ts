@@ -1,0 +1,72 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { CliError } from './cli-error.ts';
+
+/** What `ringfs up` keeps in its data directory: the cluster it made, and the processes that run now. */
+
+const FORMAT = 1;
+
+const clusterSchema = z.strictObject({
+  format: z.number(),
+  clusterId: z.string(),
+  replicas: z.number().int().positive(),
+  servers: z.array(z.strictObject({ id: z.string(), address: z.string() })).nonempty(),
+});
+export type ClusterFile = z.infer<typeof clusterSchema>;
+
+const runSchema = z.strictObject({
+  pid: z.number().int().positive(),
+  mount: z.string(),
+  mountPid: z.number().int().nonnegative(),
+  driver: z.string(),
+  servers: z.array(
+    z.strictObject({ id: z.string(), address: z.string(), pid: z.number().int().nonnegative() }),
+  ),
+});
+export type RunFile = z.infer<typeof runSchema>;
+
+const clusterPath = (data: string): string => path.join(data, 'cluster.json');
+const runPath = (data: string): string => path.join(data, 'run.json');
+
+function readJson<T>(file: string, schema: z.ZodType<T>): T | undefined {
+  if (!existsSync(file)) return undefined;
+  let raw: unknown;
+  try {
+    raw = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new CliError(
+      `${file} is damaged: ${(error as Error).message}`,
+      'restore it from a backup, or use another --data directory',
+    );
+  }
+  const format = (raw as { format?: unknown } | null)?.format;
+  if (typeof format === 'number' && format !== FORMAT) {
+    throw new CliError(
+      `${file} has format version ${format}, this RingFS knows version ${FORMAT}`,
+      format > FORMAT ? 'use the newer RingFS that wrote it' : 'use another --data directory',
+    );
+  }
+  const parsed = schema.safeParse(raw);
+  if (!parsed.success)
+    throw new CliError(
+      `${file} is damaged: ${z.prettifyError(parsed.error)}`,
+      'restore it from a backup, or use another --data directory',
+    );
+  return parsed.data;
+}
+
+function writeJson(file: string, value: unknown): void {
+  mkdirSync(path.dirname(file), { recursive: true });
+  const temporary = `${file}.tmp`;
+  writeFileSync(temporary, `${JSON.stringify(value, null, 2)}\n`, { flush: true });
+  renameSync(temporary, file);
+}
+
+export const readCluster = (data: string): ClusterFile | undefined =>
+  readJson(clusterPath(data), clusterSchema);
+export const writeCluster = (data: string, cluster: Omit<ClusterFile, 'format'>): void =>
+  writeJson(clusterPath(data), { format: FORMAT, ...cluster });
+export const readRun = (data: string): RunFile | undefined => readJson(runPath(data), runSchema);
+export const writeRun = (data: string, run: RunFile): void => writeJson(runPath(data), run);
+export const removeRun = (data: string): void => rmSync(runPath(data), { force: true });

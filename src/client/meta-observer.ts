@@ -1,0 +1,97 @@
+import type { Random } from '../base/random.ts';
+import type { BlockNodeReportReply, MetaReply, MetaRequest, Topology } from '../gen/ringfs/v1/meta.ts';
+import type { BlockNodeInfo } from '../gen/ringfs/v1/namespace.ts';
+import type { Timers } from '../ports/clock.ts';
+import type { Logger } from '../ports/logger.ts';
+import type { BodyOf, RpcConnection, RpcConnector } from '../ports/rpc.ts';
+
+const CALL_TIMEOUT_MS = 2_000;
+/** Members to try for one question: each known one, and a few hints on top while the leader moves. */
+const ATTEMPTS_MAX = 8;
+
+type Reply = NonNullable<BodyOf<MetaReply>>;
+type Request = NonNullable<BodyOf<MetaRequest>>;
+
+/** Talks to the metadata cluster without a session: how block nodes report themselves and learn of each other. */
+export class MetaObserver {
+  readonly #components: {
+    connector: RpcConnector<MetaRequest, MetaReply>;
+    timers: Timers;
+    random: Random;
+    logger: Logger;
+  };
+  readonly #options: { addresses: readonly string[]; name: string; clusterId: string };
+  #connection: RpcConnection<MetaRequest, MetaReply> | undefined;
+  #next = 0;
+
+  constructor(
+    components: {
+      connector: RpcConnector<MetaRequest, MetaReply>;
+      timers: Timers;
+      random: Random;
+      logger: Logger;
+    },
+    options: { addresses: readonly string[]; name: string; clusterId: string },
+  ) {
+    this.#components = components;
+    this.#options = options;
+  }
+
+  /** Tells the leader of this block node. Throws when no leader answers. */
+  async report(node: BlockNodeInfo): Promise<BlockNodeReportReply> {
+    const reply = await this.#ask({ $case: 'blockNodeReport', value: { node } });
+    if (reply.$case !== 'blockNodeReport') throw new Error(`unexpected answer ${reply.$case}`);
+    return reply.value;
+  }
+
+  async topology(): Promise<Topology> {
+    const reply = await this.#ask({ $case: 'topology', value: {} });
+    if (reply.$case !== 'topology') throw new Error(`unexpected answer ${reply.$case}`);
+    return reply.value;
+  }
+
+  close(): void {
+    this.#connection?.close();
+    this.#connection = undefined;
+  }
+
+  async #ask(body: Request): Promise<Reply> {
+    let last: unknown = new Error('no address of a meta server is known');
+    let hint: string | undefined;
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      try {
+        const connection = await this.#connect(hint);
+        const reply = await connection.call(body, { timeoutMs: CALL_TIMEOUT_MS });
+        if (reply.$case === 'error') throw new Error(reply.value.message);
+        if (reply.$case !== 'notLeader') return reply;
+        hint = reply.value.leaderAddress === '' ? undefined : reply.value.leaderAddress;
+        last = new Error('the metadata cluster has no leader');
+      } catch (error) {
+        last = error;
+        hint = undefined;
+      }
+      this.close();
+      if (hint === undefined) await this.#components.timers.sleep(20 + this.#components.random.below(80));
+    }
+    throw last;
+  }
+
+  async #connect(hint: string | undefined): Promise<RpcConnection<MetaRequest, MetaReply>> {
+    if (this.#connection?.open === true && hint === undefined) return this.#connection;
+    this.close();
+    const { addresses, name, clusterId } = this.#options;
+    const address = hint ?? addresses[this.#next++ % addresses.length];
+    if (address === undefined) throw new Error('no address of a meta server is known');
+    const connection = await this.#components.connector.connect(address);
+    const hello = await connection.call({
+      $case: 'hello',
+      value: { session: 0, nonce: new Uint8Array(0), client: name, clusterId, observer: true },
+    });
+    if (hello.$case === 'error') {
+      connection.close();
+      throw new Error(hello.value.message);
+    }
+    this.#connection = connection;
+    return connection;
+  }
+}
