@@ -67,6 +67,8 @@ export const RAFT_UNCOMMITTED_BYTES_MAX = 64 * MIB;
 export const RAFT_LOG_BYTES_MAX = 64 * MIB;
 /** Entries kept behind the applied index, so that a follower that was away shortly needs no snapshot. */
 export const RAFT_LOG_ENTRIES_KEPT = 10_000;
+/** Linearizable reads waiting for their heartbeat round, per replica; more are told to try again. */
+export const RAFT_READS_PENDING_MAX = 16_384;
 
 // Transport ---------------------------------------------------------------------------------------------------
 /** A block, its envelope, and room. Larger messages are refused by gRPC. */
