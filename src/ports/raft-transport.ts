@@ -15,7 +15,11 @@ export interface RaftTransport {
 
 /** The receiving side, given to the transport by the meta server. */
 export interface RaftReceiver {
-  onMessages(messages: readonly RaftMessage[], from: { id: ServerId; address: string }): void;
+  /** Drops and logs messages of another cluster. */
+  onMessages(
+    messages: readonly RaftMessage[],
+    from: { id: ServerId; address: string; clusterId: string },
+  ): void;
   /** Rejects to refuse. */
   onSnapshot(parts: AsyncIterable<SnapshotPart>): Promise<void>;
 }

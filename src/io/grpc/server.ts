@@ -1,0 +1,74 @@
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { ServerStatus } from '../../gen/ringfs/v1/admin.ts';
+import { BlockReply, BlockRequest } from '../../gen/ringfs/v1/block.ts';
+import { MetaReply, MetaRequest } from '../../gen/ringfs/v1/meta.ts';
+import { AdminService, BlockService, MetaService, RaftService } from '../../gen/ringfs/v1/service.ts';
+import type { Logger } from '../../ports/logger.ts';
+import type { RaftReceiver } from '../../ports/raft-transport.ts';
+import type { RpcAcceptor } from '../../ports/rpc.ts';
+import { CHANNEL_OPTIONS } from './channel-options.ts';
+import { raftServiceHandlers } from './raft-server.ts';
+import { raiseConnectionWindow, raiseStreamWindow } from './server-window.ts';
+import { serveStream, streamMethod } from './stream-server.ts';
+
+/** The port is taken, or the address is not one of this machine's. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
+
+/** One process's gRPC server: the services of its roles behind one port. */
+export class GrpcServer {
+  readonly #server = new Server(CHANNEL_OPTIONS);
+  readonly #logger: Logger;
+
+  constructor(components: { logger: Logger }) {
+    this.#logger = components.logger;
+    if (!raiseStreamWindow(this.#server)) {
+      this.#logger.warn(
+        {},
+        'this version of grpc-js does not let the receive window be raised; uploads will be slower',
+      );
+    }
+  }
+
+  addMeta(acceptor: RpcAcceptor<MetaRequest, MetaReply>): void {
+    const session = streamMethod(MetaService.session.path, MetaRequest, MetaReply);
+    this.#server.addService({ session }, { session: serveStream(acceptor, this.#logger) });
+  }
+
+  addBlock(acceptor: RpcAcceptor<BlockRequest, BlockReply>): void {
+    const exchange = streamMethod(BlockService.exchange.path, BlockRequest, BlockReply);
+    this.#server.addService({ exchange }, { exchange: serveStream(acceptor, this.#logger) });
+  }
+
+  addRaft(receiver: RaftReceiver): void {
+    this.#server.addService(RaftService, raftServiceHandlers(receiver, this.#logger));
+  }
+
+  addAdmin(status: () => Promise<ServerStatus>): void {
+    this.#server.addService(AdminService, {
+      status: (_call: unknown, callback: (error: Error | null, reply?: ServerStatus) => void) => {
+        status().then(
+          (reply) => callback(null, reply),
+          (error: unknown) => callback(error instanceof Error ? error : new Error(String(error))),
+        );
+      },
+    });
+  }
+
+  /** Binds and serves. Returns the port, which differs from the given one only for port 0. Throws ListenError. */
+  async listen(address: string): Promise<number> {
+    const port = await new Promise<number>((resolve, reject) => {
+      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+        if (error === null) resolve(bound);
+        else reject(new ListenError(`cannot listen on ${address}: ${error.message}`));
+      });
+    });
+    raiseConnectionWindow(this.#server);
+    return port;
+  }
+
+  close(): void {
+    this.#server.forceShutdown();
+  }
+}
