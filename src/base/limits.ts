@@ -84,6 +84,8 @@ export const SNAPSHOT_PART_BYTES_MAX = 256 * KIB;
 export const SNAPSHOT_SENDS_MAX = 2;
 /** A full disk is tried again this often. */
 export const STORAGE_RETRY_MS = 1000;
+/** Linearizable reads waiting for their heartbeat round, per replica; more are told to try again. */
+export const RAFT_READS_PENDING_MAX = 16_384;
 
 // Transport ---------------------------------------------------------------------------------------------------
 /** A block, its envelope, and room. Larger messages are refused by gRPC. */

@@ -17,8 +17,11 @@ export interface RaftConfig {
   readonly heartbeatTicks: number;
   readonly appendBytesMax: number;
   readonly inflightMax: number;
+  /** Bytes of entries in flight to one follower. Default: inflightMax * appendBytesMax. */
+  readonly inflightBytesMax?: number;
   readonly uncommittedBytesMax: number;
-  /** Seeded by the driver. */
+  /** Seeded by the driver, differently at each start of the process: forwarded reads are numbered from a random point, so that
+   * an answer to the previous life of this replica is not taken for an answer to this one. */
   readonly random: Random;
 }
 
@@ -55,8 +58,9 @@ export interface Ready {
   readonly entries: readonly RaftEntry[];
   /** True: what is persisted must reach the disk (fsync) before the messages are sent. */
   readonly mustSync: boolean;
-  /** Sent only after persisting. A message of type SNAPSHOT stands for "stream a snapshot to `to`"; report its outcome
-   * with reportSnapshot. */
+  /** Sent only after persisting, except for those of which mayPrecedePersistence (messages.ts) is true. A message of type
+   * SNAPSHOT stands for "stream a snapshot to `to`, of index message.snapshot.index or later"; report its outcome with
+   * reportSnapshot. */
   readonly messages: readonly RaftMessage[];
   readonly committedEntries: readonly RaftEntry[];
   readonly readStates: readonly ReadState[];
@@ -67,6 +71,11 @@ export interface Ready {
 export type ProposeResult =
   | { readonly ok: true; readonly index: number; readonly term: number }
   | { readonly ok: false; readonly reason: 'not-leader' | 'overloaded' | 'transferring' };
+
+/** `conf-change-pending`: an earlier one was not applied yet, try again. `conf-change-invalid`: not allowed in the present configuration. */
+export type ProposeConfChangeResult =
+  | ProposeResult
+  | { readonly ok: false; readonly reason: 'conf-change-pending' | 'conf-change-invalid' };
 
 export interface PeerProgress {
   readonly id: ServerId;
@@ -97,18 +106,23 @@ export interface RaftCore {
   step(message: RaftMessage): void;
   propose(data: Uint8Array): ProposeResult;
   /** Encoded ConfChange in an entry of type CONF_CHANGE; one at a time. */
-  proposeConfChange(data: Uint8Array): ProposeResult;
+  proposeConfChange(data: Uint8Array): ProposeConfChangeResult;
   /** The driver calls this when it applies a CONF_CHANGE entry; returns the new configuration to persist with the state. */
   applyConfChange(data: Uint8Array): RaftConfState;
   /** Asks for a linearizable read point; answered in a later Ready's readStates. On a follower it is forwarded. */
   readIndex(context: number): void;
-  /** Leader only: a quorum answered within the last election timeout, measured in ticks (CheckQuorum lease). */
+  /** Leader only: a quorum answered within the last election timeout, measured in ticks (CheckQuorum lease), and the commit
+   * mark is current. Only as good as the ticks: after a stall, `tick` for the time that passed before asking. */
   leaseValid(): boolean;
   campaign(): void;
   transferLeadership(to: ServerId): void;
   reportUnreachable(id: ServerId): void;
   reportSnapshot(id: ServerId, ok: boolean): void;
-  /** The state machine was replaced by an installed snapshot; the log restarts after it. False: stale, ignore it. */
+  /** Whether restoreSnapshot(meta) would be true. Ask before the state machine is replaced, and step nothing in between. */
+  wantsSnapshot(meta: RaftSnapshotMeta): boolean;
+  /** The state machine was replaced by an installed snapshot; the log restarts after it, so the whole stored log is to be replaced by
+   * (meta.index, meta.term) before the next Ready's messages are sent. False: stale, ignore it. Not between ready() and
+   * advance(): the entries of that Ready would be stored into the new log. */
   restoreSnapshot(meta: RaftSnapshotMeta): boolean;
   /** The driver compacted its stored log up to and including `index`, which has been applied. */
   compact(index: number): void;
@@ -116,4 +130,10 @@ export interface RaftCore {
   ready(): Ready;
   advance(ready: Ready): void;
   status(): RaftCoreStatus;
+  /** Size of the uncompacted entries, with an allowance for each. */
+  logBytes(): number;
+  /** Of an entry in memory or of the last compacted one; undefined for others. */
+  term(index: number): number | undefined;
+  /** The point at which a snapshot of the state machine at `index`, which is in the log or the last compacted one, stands. */
+  snapshotMetaAt(index: number, confState: RaftConfState): RaftSnapshotMeta;
 }
