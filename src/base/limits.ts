@@ -67,6 +67,23 @@ export const RAFT_UNCOMMITTED_BYTES_MAX = 64 * MIB;
 export const RAFT_LOG_BYTES_MAX = 64 * MIB;
 /** Entries kept behind the applied index, so that a follower that was away shortly needs no snapshot. */
 export const RAFT_LOG_ENTRIES_KEPT = 10_000;
+/** The log is compacted when it has more entries than this, however small they are: each costs memory. */
+export const RAFT_LOG_ENTRIES_MAX = 100_000;
+/** A log that a snapshot being sent still needs is not compacted before it is this large. */
+export const RAFT_LOG_BYTES_HELD_MAX = 4 * RAFT_LOG_BYTES_MAX;
+/** Entries applied in one batch of the state: their answers wait for each other. */
+export const APPLY_BATCH_ENTRIES_MAX = 256;
+export const APPLY_BATCH_BYTES_MAX = 4 * MIB;
+/** Committed entries waiting to be applied; more appends and proposals are refused meanwhile. */
+export const APPLY_QUEUE_BYTES_MAX = 64 * MIB;
+/** Hot rows of the namespace in memory, to spare the store. */
+export const ROW_CACHE_BYTES_MAX = 64 * MIB;
+/** Rows in one part of a snapshot stream. */
+export const SNAPSHOT_PART_BYTES_MAX = 256 * KIB;
+/** Snapshots sent at a time: each reads the whole state. */
+export const SNAPSHOT_SENDS_MAX = 2;
+/** A full disk is tried again this often. */
+export const STORAGE_RETRY_MS = 1000;
 /** Linearizable reads waiting for their heartbeat round, per replica; more are told to try again. */
 export const RAFT_READS_PENDING_MAX = 16_384;
 

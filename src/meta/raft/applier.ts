@@ -1,0 +1,162 @@
+import { assert } from '../../base/assert.ts';
+import { FsError } from '../../base/errno.ts';
+import { APPLY_BATCH_BYTES_MAX, APPLY_BATCH_ENTRIES_MAX, ROW_CACHE_BYTES_MAX } from '../../base/limits.ts';
+import { applyCommand, decodeCommand, prefetchKeys } from '../../core/namespace/apply.ts';
+import { RowView } from '../../core/namespace/row-view.ts';
+import { RowNotLoaded } from '../../core/namespace/types.ts';
+import type { Command } from '../../gen/ringfs/v1/namespace.ts';
+import { EntryType, type RaftConfState, type RaftEntry } from '../../gen/ringfs/v1/raft.ts';
+import type { Logger } from '../../ports/logger.ts';
+import type { Applied } from '../replica.ts';
+import type { Failpoint } from './failpoint.ts';
+import type { StateStore } from './state-store.ts';
+
+export interface ApplierHooks {
+  /** Tells the core about a configuration change and returns the new configuration. */
+  applyConfChange(data: Uint8Array): RaftConfState;
+  /** A batch is in the state. `outcomes` has those entries that carried a command. */
+  onBatch(entries: readonly RaftEntry[], outcomes: readonly Applied[]): void;
+  /** The disk is full. Resolves when it should be tried again; rejects to give up. */
+  onNoSpace(error: unknown): Promise<void>;
+  /** Writing works again. */
+  onSpace(): void;
+  /** Nothing more is applied until the process is started again. */
+  onFatal(error: unknown): void;
+}
+
+export interface ApplierComponents {
+  readonly store: StateStore;
+  readonly logger: Logger;
+  readonly failpoint: Failpoint;
+  readonly hooks: ApplierHooks;
+}
+
+/** Applies committed entries in order, batch by batch, beside the loop that persists the next ones. */
+export class Applier {
+  readonly #components: ApplierComponents;
+  readonly #view = new RowView({ cacheBytesMax: ROW_CACHE_BYTES_MAX });
+  #queue: RaftEntry[] = [];
+  #queuedBytes = 0;
+  #handed: number;
+  #running: Promise<void> | undefined;
+  #halted = false;
+
+  constructor(components: ApplierComponents) {
+    this.#components = components;
+    this.#handed = components.store.applied.index;
+  }
+
+  /** Bytes of entries handed over and not yet applied. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  enqueue(entries: readonly RaftEntry[]): void {
+    for (const entry of entries) {
+      assert(entry.index === this.#handed + 1, 'entries are applied in order and without gaps');
+      this.#handed = entry.index;
+      this.#queuedBytes += entry.data.length;
+      this.#queue.push(entry);
+    }
+    if (this.#queue.length > 0 && !this.#halted) this.#running ??= this.#run();
+  }
+
+  /** Resolves when nothing is queued, or nothing will be applied any more. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  /** The store was replaced by an installed snapshot. Only while idle. */
+  restart(): void {
+    assert(this.#running === undefined && this.#queue.length === 0, 'the state is replaced between batches');
+    this.#view.clear();
+    this.#handed = this.#components.store.applied.index;
+  }
+
+  /** Stops after the batch in work. What is left is applied after the next start. */
+  async stop(): Promise<void> {
+    this.#halted = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#queue.length > 0 && !this.#halted) await this.#applyBatch(this.#takeBatch());
+    } catch (error) {
+      this.#halted = true;
+      this.#components.hooks.onFatal(error);
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  #takeBatch(): RaftEntry[] {
+    let count = 0;
+    let bytes = 0;
+    while (count < this.#queue.length && count < APPLY_BATCH_ENTRIES_MAX) {
+      bytes += this.#queue[count]!.data.length;
+      if (count > 0 && bytes > APPLY_BATCH_BYTES_MAX) break;
+      count++;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #applyBatch(entries: readonly RaftEntry[]): Promise<void> {
+    const { store, failpoint, hooks } = this.#components;
+    failpoint('before-apply');
+    const commands = entries.map((entry) =>
+      entry.type === EntryType.NORMAL && entry.data.length > 0 ? decodeCommand(entry.data) : undefined,
+    );
+    await this.#load(commands.flatMap((c) => (c === undefined ? [] : prefetchKeys(c))));
+    const outcomes: Applied[] = [];
+    let confState = store.applied.confState;
+    for (let at = 0; at < entries.length; at++) {
+      const entry = entries[at]!;
+      if (entry.type === EntryType.CONF_CHANGE) confState = hooks.applyConfChange(entry.data);
+      const command = commands[at];
+      if (command !== undefined) outcomes.push(await this.#applyCommand(entry, command));
+    }
+    const last = entries.at(-1)!;
+    await this.#write({ index: last.index, term: last.term, confState });
+    for (const entry of entries) this.#queuedBytes -= entry.data.length;
+    failpoint('after-apply');
+    hooks.onBatch(entries, outcomes);
+  }
+
+  async #applyCommand(entry: RaftEntry, command: Command): Promise<Applied> {
+    const { index, term } = entry;
+    for (;;) {
+      try {
+        return { index, term, outcome: applyCommand(this.#view, index, command) };
+      } catch (error) {
+        if (!(error instanceof RowNotLoaded)) throw error;
+        await this.#load(error.keys);
+      }
+    }
+  }
+
+  async #load(keys: readonly Uint8Array[]): Promise<void> {
+    const missing = this.#view.missing(keys);
+    if (missing.length === 0) return;
+    const values = await this.#components.store.view.getMany(missing);
+    for (let at = 0; at < missing.length; at++) this.#view.load(missing[at]!, values[at]);
+  }
+
+  async #write(mark: { index: number; term: number; confState: RaftConfState }): Promise<void> {
+    const { store, hooks } = this.#components;
+    const writes = this.#view.takeWrites();
+    let failed = false;
+    for (;;) {
+      try {
+        if (failed) await store.reopen();
+        await store.write(writes, mark);
+        if (failed) hooks.onSpace();
+        return;
+      } catch (error) {
+        if (!(error instanceof FsError && error.code === 'ENOSPC')) throw error;
+        failed = true;
+        await hooks.onNoSpace(error);
+      }
+    }
+  }
+}

@@ -1,0 +1,506 @@
+import { assert, defined } from '../../base/assert.ts';
+import type { ServerId } from '../../base/ids.ts';
+import {
+  APPLY_QUEUE_BYTES_MAX,
+  RAFT_APPEND_BYTES_MAX,
+  RAFT_ELECTION_TICKS,
+  RAFT_HEARTBEAT_TICKS,
+  RAFT_INFLIGHT_MAX,
+  RAFT_UNCOMMITTED_BYTES_MAX,
+} from '../../base/limits.ts';
+import type { Random } from '../../base/random.ts';
+import { FORMAT_VERSION } from '../../core/namespace/cluster.ts';
+import { readCluster } from '../../core/namespace/read.ts';
+import { RawNode } from '../../core/raft/raw-node.ts';
+import type { RaftRole, Ready } from '../../core/raft/types.ts';
+import type { RaftStatus } from '../../gen/ringfs/v1/admin.ts';
+import type { MetaMember } from '../../gen/ringfs/v1/meta.ts';
+import { Command } from '../../gen/ringfs/v1/namespace.ts';
+import {
+  type RaftConfState,
+  type RaftEntry,
+  type RaftMessage,
+  RaftMessageType,
+  type RaftSnapshotMeta,
+  type SnapshotPart,
+} from '../../gen/ringfs/v1/raft.ts';
+import type { Timers } from '../../ports/clock.ts';
+import type { KvStore } from '../../ports/kv-store.ts';
+import type { Logger } from '../../ports/logger.ts';
+import type { MetaStorage } from '../../ports/meta-storage.ts';
+import type { RaftReceiver, RaftTransport } from '../../ports/raft-transport.ts';
+import { type Applied, NotLeaderError, OverloadedError, type Replica } from '../replica.ts';
+import { Applier } from './applier.ts';
+import { AppliedWaiters } from './applied-waiters.ts';
+import { Compactor, LOG_LIMITS, type LogLimits } from './compactor.ts';
+import { ReplicaStoppedError, SnapshotRefusedError } from './errors.ts';
+import { type Failpoint, noFailpoint } from './failpoint.ts';
+import { Leadership, type RoleListener } from './leadership.ts';
+import { LeaseClock } from './lease-clock.ts';
+import type { RaftLogStore } from './log-store.ts';
+import { Members } from './members.ts';
+import { Proposals } from './proposals.ts';
+import { ReadRounds } from './read-rounds.ts';
+import { ReadyLoop } from './ready-loop.ts';
+import { recover } from './recovery.ts';
+import { SnapshotTransfers } from './snapshot-transfers.ts';
+import type { StateInstall, StateStore } from './state-store.ts';
+import { type ReplicaHealth, StorageHealth } from './storage-health.ts';
+import { Ticker } from './ticker.ts';
+
+export interface RaftReplicaComponents {
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly transport: RaftTransport;
+  readonly storage: MetaStorage;
+  readonly failpoint?: Failpoint;
+}
+
+export interface RaftReplicaOptions {
+  readonly id: ServerId;
+  /** A UUID. A data directory of another cluster is refused. */
+  readonly clusterId: string;
+  /** Voters of a new cluster, the same list on every server, and where everybody listens. */
+  readonly members: readonly { readonly id: ServerId; readonly address: string }[];
+  /** R of the block ring, recorded when the cluster begins. */
+  readonly replicas: number;
+  readonly logLimits?: LogLimits;
+}
+
+/** Everything that exists between start() and stop(). */
+interface Running {
+  readonly core: RawNode;
+  readonly log: RaftLogStore;
+  readonly state: StateStore;
+  readonly applier: Applier;
+  readonly loop: ReadyLoop;
+  readonly ticker: Ticker;
+  readonly snapshots: SnapshotTransfers;
+  readonly compactor: Compactor;
+}
+
+/** The Raft driver: gives the pure core its clock, its disk and its network, and applies what it commits. */
+export class RaftReplica implements Replica, RaftReceiver {
+  readonly id: ServerId;
+  readonly state: Pick<KvStore, 'get' | 'getMany' | 'scan'>;
+  readonly #components: RaftReplicaComponents;
+  readonly #options: RaftReplicaOptions;
+  readonly #logger: Logger;
+  readonly #failpoint: Failpoint;
+  readonly #storageHealth: StorageHealth;
+  readonly #leadership: Leadership;
+  readonly #lease: LeaseClock;
+  readonly #members: Members;
+  readonly #proposals = new Proposals();
+  readonly #reads: ReadRounds;
+  readonly #waiters = new AppliedWaiters();
+  readonly #appliedListeners: ((batch: readonly Applied[]) => void)[] = [];
+  readonly #stopSignal = new AbortController();
+  #phase: 'new' | 'starting' | 'running' | 'stopping' | 'stopped' = 'new';
+  #running: Running | undefined;
+  #role: RaftRole = 'follower';
+  #leaderId: ServerId | undefined;
+  #term = 0;
+  /** As of the last Ready. Nothing beyond it has been answered to anybody. */
+  #commit = 0;
+  #stopped: Promise<void> | undefined;
+
+  constructor(components: RaftReplicaComponents, options: RaftReplicaOptions) {
+    this.#components = components;
+    this.#options = options;
+    this.id = options.id;
+    this.#logger = components.logger.child({ component: 'raft', server: options.id });
+    this.#failpoint = components.failpoint ?? noFailpoint;
+    this.#lease = new LeaseClock(options.id);
+    this.#members = new Members(options.id, components.transport, options.members);
+    this.#storageHealth = new StorageHealth({ timers: components.timers, logger: this.#logger }, () =>
+      this.#onStorageHealth(),
+    );
+    this.#leadership = new Leadership({
+      logger: this.#logger,
+      hooks: { leads: (term) => this.#leads(term), prepare: () => this.#prepareToLead() },
+    });
+    this.#reads = new ReadRounds((context) => {
+      this.#require().core.readIndex(context);
+      this.#require().loop.kick();
+    });
+    const live = (): StateStore['view'] => this.#require().state.view;
+    this.state = {
+      get: async (key) => await live().get(key),
+      getMany: async (keys) => await live().getMany(keys),
+      scan: (range) => live().scan(range),
+    };
+  }
+
+  // Life ------------------------------------------------------------------------------------------------
+
+  /** Recovers from disk and takes part. Rejects with DataDirectoryError when it must not. */
+  async start(): Promise<void> {
+    assert(this.#phase === 'new', 'a replica starts once');
+    this.#phase = 'starting';
+    const { storage, random } = this.#components;
+    const voters = this.#options.members.map((m) => m.id);
+    const { log, state, initial } = await recover(storage, { ...this.#options, voters }, this.#logger);
+    const core = new RawNode(
+      {
+        id: this.id,
+        electionTicks: RAFT_ELECTION_TICKS,
+        heartbeatTicks: RAFT_HEARTBEAT_TICKS,
+        appendBytesMax: RAFT_APPEND_BYTES_MAX,
+        inflightMax: RAFT_INFLIGHT_MAX,
+        uncommittedBytesMax: RAFT_UNCOMMITTED_BYTES_MAX,
+        random,
+      },
+      initial,
+    );
+    this.#term = initial.hardState.term;
+    this.#commit = initial.hardState.commit;
+    this.#running = this.#assemble(core, log, state);
+    this.#members.update(state.applied.confState);
+    this.#phase = 'running';
+    this.#running.ticker.start();
+    this.#running.loop.kick();
+  }
+
+  #assemble(core: RawNode, log: RaftLogStore, state: StateStore): Running {
+    const { transport, timers } = this.#components;
+    const [logger, failpoint] = [this.#logger, this.#failpoint];
+    const onFatal = (error: unknown): void => {
+      if (this.#phase === 'running') this.#storageHealth.fail(error);
+    };
+    const { signal } = this.#stopSignal;
+    const storageHooks = (source: 'log' | 'state') => ({
+      onNoSpace: (error: unknown) => this.#storageHealth.waitForSpace(source, error, signal),
+      onSpace: () => this.#storageHealth.spaceFound(source),
+      onFatal,
+    });
+    const applier = new Applier({
+      store: state,
+      logger,
+      failpoint,
+      hooks: {
+        ...storageHooks('state'),
+        applyConfChange: (data) => this.#applyConfChange(core, data),
+        onBatch: (entries, outcomes) => this.#onBatch(entries, outcomes),
+      },
+    });
+    const loop = new ReadyLoop({
+      core,
+      log,
+      applier,
+      failpoint,
+      hooks: {
+        ...storageHooks('log'),
+        onReady: (ready) => this.#onReady(ready),
+        send: (messages) => this.#send(messages),
+      },
+    });
+    const snapshots = new SnapshotTransfers(
+      {
+        transport,
+        timers,
+        state,
+        logger,
+        failpoint,
+        hooks: {
+          term: () => this.#term,
+          wants: (meta) => core.wantsSnapshot(meta),
+          onSent: (to, ok) => this.#onSnapshotSent(to, ok),
+          install: (meta, install) => loop.exclusive(() => this.#install(meta, install)),
+        },
+      },
+      { id: this.id, clusterId: this.#options.clusterId },
+    );
+    const compactor = new Compactor(
+      { core, log, state, logger, failpoint, exclusive: (work) => loop.exclusive(work) },
+      this.#options.logLimits ?? LOG_LIMITS,
+    );
+    const ticker = new Ticker(timers, () => this.#onTick());
+    return { core, log, state, applier, loop, ticker, snapshots, compactor };
+  }
+
+  /** Finishes what is being written and closes the stores. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    assert(this.#phase !== 'starting', 'start() has settled before stop()');
+    this.#phase = 'stopping';
+    this.#stopSignal.abort(new ReplicaStoppedError());
+    const running = this.#running;
+    if (running !== undefined) {
+      running.ticker.stop();
+      this.#abdicate();
+      this.#waiters.rejectAll(new ReplicaStoppedError());
+      await running.snapshots.stop();
+      await running.loop.stop();
+      await running.compactor.idle();
+      await running.applier.stop();
+      try {
+        if (this.#storageHealth.usable) await running.loop.flush();
+      } finally {
+        await Promise.all([running.log.close(), running.state.close()]);
+      }
+    }
+    this.#phase = 'stopped';
+  }
+
+  health(): ReplicaHealth {
+    if (this.#phase === 'new' || this.#phase === 'starting') return { status: 'starting', detail: '' };
+    if (this.#phase !== 'running') return { status: 'stopping', detail: '' };
+    return this.#storageHealth.health();
+  }
+
+  // Replica -------------------------------------------------------------------------------------------
+
+  async propose(command: Uint8Array): Promise<Applied> {
+    if (!this.isLeader()) throw new NotLeaderError(this.leader());
+    return await this.#propose(command);
+  }
+
+  async #propose(command: Uint8Array): Promise<Applied> {
+    const { core, applier, loop } = this.#require();
+    assert(command.length > 0, 'empty entries are Raft’s own');
+    if (applier.queuedBytes > APPLY_QUEUE_BYTES_MAX) throw new OverloadedError('too much to apply');
+    const proposed = core.propose(command);
+    if (!proposed.ok) {
+      if (proposed.reason === 'overloaded') throw new OverloadedError('too many uncommitted bytes');
+      throw new NotLeaderError(proposed.reason === 'transferring' ? undefined : this.leader());
+    }
+    const applied = this.#proposals.wait(proposed.index, proposed.term);
+    loop.kick();
+    return await applied;
+  }
+
+  async readBarrier(): Promise<void> {
+    if (!this.isLeader()) throw new NotLeaderError(this.leader());
+    const { state } = this.#require();
+    const index = this.leaseValid() ? this.#commit : await this.#reads.join();
+    if (index > state.applied.index) await this.#waiters.wait(index);
+  }
+
+  onApplied(listener: (batch: readonly Applied[]) => void): void {
+    this.#appliedListeners.push(listener);
+  }
+
+  onRoleChange(listener: RoleListener): void {
+    this.#leadership.onRoleChange(listener);
+  }
+
+  isLeader(): boolean {
+    const term = this.#leadership.term;
+    return term !== undefined && this.#leads(term);
+  }
+
+  leaseValid(): boolean {
+    if (!this.isLeader()) return false;
+    const { core, state } = this.#require();
+    const nowMs = this.#components.timers.nowMs();
+    return core.leaseValid() && this.#lease.valid(this.#term, state.applied.confState, nowMs);
+  }
+
+  leader(): { readonly id: ServerId; readonly address: string } | undefined {
+    const id = this.#active() ? this.#leaderId : undefined;
+    const address = id === undefined ? undefined : this.#members.address(id);
+    return id === undefined || address === undefined ? undefined : { id, address };
+  }
+
+  members(): readonly MetaMember[] {
+    return this.#members.list();
+  }
+
+  appliedIndex(): number {
+    return this.#running?.state.applied.index ?? 0;
+  }
+
+  status(): RaftStatus {
+    const { core, state } = this.#require();
+    const status = core.status();
+    const { voters, learners } = status.confState;
+    const learner = status.role === 'follower' && learners.includes(this.id);
+    return {
+      role: learner ? 'learner' : status.role,
+      term: status.term,
+      commitIndex: status.commit,
+      appliedIndex: state.applied.index,
+      lastIndex: status.lastIndex,
+      firstIndex: status.firstIndex,
+      leaderId: status.leader ?? '',
+      voters: [...voters],
+      learners: [...learners],
+      peers: status.progress
+        .filter((p) => p.id !== this.id)
+        .map((p) => ({ id: p.id, matchIndex: p.match, state: p.state, recentlyActive: p.recentActive })),
+      sessions: 0,
+    };
+  }
+
+  /** Hands leadership to another voter, for a planned stop. */
+  transferLeadership(to: ServerId): void {
+    const { core, loop } = this.#require();
+    core.transferLeadership(to);
+    loop.kick();
+  }
+
+  /** The transport lost a peer: what was on its way to it may be lost too. */
+  reportUnreachable(id: ServerId): void {
+    if (!this.#active()) return;
+    const { core, loop } = this.#require();
+    core.reportUnreachable(id);
+    loop.kick();
+  }
+
+  // RaftReceiver -------------------------------------------------------------------------------------
+
+  onMessages(
+    messages: readonly RaftMessage[],
+    from: { readonly id: ServerId; readonly address: string; readonly clusterId: string },
+  ): void {
+    if (!this.#active()) return;
+    if (from.clusterId !== this.#options.clusterId) {
+      this.#logger.warn({ from: from.id, cluster: from.clusterId }, 'dropped messages of another cluster');
+      return;
+    }
+    const { core, applier, loop } = this.#require();
+    const congested = applier.queuedBytes > APPLY_QUEUE_BYTES_MAX;
+    for (const message of messages) {
+      // The leader sends them again; heartbeats keep it leader meanwhile.
+      if (congested && message.type === RaftMessageType.APPEND && message.entries.length > 0) continue;
+      core.step(message);
+      this.#lease.onReceive(message);
+    }
+    loop.kick();
+  }
+
+  async onSnapshot(parts: AsyncIterable<SnapshotPart>): Promise<void> {
+    if (!this.#active()) throw new SnapshotRefusedError('the replica is not running');
+    await this.#require().snapshots.receive(parts);
+  }
+
+  // Events -------------------------------------------------------------------------------------------
+
+  #onTick(): void {
+    if (!this.#active()) return;
+    const { core, loop, compactor, snapshots } = this.#require();
+    core.tick();
+    loop.kick();
+    compactor.consider(snapshots.sending);
+  }
+
+  #onReady(ready: Ready): void {
+    const term = ready.hardState?.term ?? this.#term;
+    const role = ready.softState?.role ?? this.#role;
+    // A new term ends a leadership even when the next one is this replica's too.
+    if (this.#role === 'leader' && (role !== 'leader' || term !== this.#term)) this.#abdicate();
+    this.#term = term;
+    this.#role = role;
+    if (ready.hardState !== undefined) this.#commit = ready.hardState.commit;
+    if (ready.softState !== undefined) this.#leaderId = ready.softState.leader;
+    this.#reads.onReadStates(ready.readStates, () => new NotLeaderError(this.leader()));
+  }
+
+  /** Nobody may take this replica for the leader from now on. */
+  #abdicate(): void {
+    this.#leadership.end(this.#term);
+    this.#running?.snapshots.cancelSends();
+    this.#proposals.loseAll();
+    this.#reads.rejectAll(new NotLeaderError(undefined));
+  }
+
+  #send(messages: readonly RaftMessage[]): void {
+    const { transport, timers } = this.#components;
+    const snapshots = messages.filter((m) => m.type === RaftMessageType.SNAPSHOT);
+    const others = snapshots.length === 0 ? messages : messages.filter((m) => !snapshots.includes(m));
+    if (others.length > 0) {
+      this.#lease.onSend(others, timers.nowMs());
+      transport.send(others);
+    }
+    for (const message of snapshots) this.#require().snapshots.send(message.to as ServerId);
+  }
+
+  #onBatch(entries: readonly RaftEntry[], outcomes: readonly Applied[]): void {
+    const last = defined(entries.at(-1), 'applied entries');
+    if (outcomes.length > 0) for (const listener of this.#appliedListeners) listener(outcomes);
+    this.#proposals.settle(entries, outcomes);
+    this.#waiters.advance(last.index);
+    this.#considerLeading();
+  }
+
+  #considerLeading(): void {
+    const { state } = this.#require();
+    if (!this.#leads(this.#term) || state.applied.term !== this.#term) return;
+    this.#leadership.begin(this.#term).catch((error: unknown) => this.#storageHealth.fail(error));
+  }
+
+  /** The first leader of a cluster gives it its identity and its root directory. */
+  async #prepareToLead(): Promise<void> {
+    if ((await readCluster(this.state)) !== undefined) return;
+    const time = this.#components.timers.wallTime();
+    const { clusterId, replicas } = this.#options;
+    const value = { clusterId, time, replicas, formatVersion: FORMAT_VERSION };
+    await this.#propose(Command.encode({ body: { $case: 'initCluster', value } }).finish());
+  }
+
+  #applyConfChange(core: RawNode, data: Uint8Array): RaftConfState {
+    const confState = core.applyConfChange(data);
+    this.#members.learn(data);
+    this.#members.update(confState);
+    this.#running?.loop.kick();
+    return confState;
+  }
+
+  #onSnapshotSent(to: ServerId, ok: boolean): void {
+    if (!this.#active()) return;
+    const { core, loop } = this.#require();
+    core.reportSnapshot(to, ok);
+    loop.kick();
+  }
+
+  /** Between two Readies. After `restoreSnapshot` there is no way back: a failure stops the replica. */
+  async #install(meta: RaftSnapshotMeta, install: StateInstall): Promise<void> {
+    const { core, log, state, applier, loop } = this.#require();
+    await applier.idle();
+    const wanted = core.restoreSnapshot(meta);
+    loop.kick();
+    if (!wanted) return;
+    try {
+      this.#failpoint('snapshot-install');
+      await state.switchTo(install);
+      this.#failpoint('snapshot-switched');
+      await log.reset(meta);
+    } catch (error) {
+      this.#storageHealth.fail(error);
+      throw error;
+    }
+    applier.restart();
+    this.#members.update(state.applied.confState);
+    this.#waiters.advance(meta.index);
+  }
+
+  #onStorageHealth(): void {
+    if (this.#storageHealth.usable) {
+      this.#considerLeading();
+      this.#running?.loop.kick();
+      return;
+    }
+    if (this.#storageHealth.failed) this.#running?.loop.halt();
+    this.#abdicate();
+  }
+
+  /** May tick, answer and lead. */
+  #active(): boolean {
+    return this.#phase === 'running' && this.#storageHealth.usable;
+  }
+
+  #leads(term: number): boolean {
+    return this.#active() && this.#role === 'leader' && this.#term === term;
+  }
+
+  #require(): Running {
+    if (this.#running === undefined || this.#phase === 'stopped') throw new ReplicaStoppedError();
+    return this.#running;
+  }
+}

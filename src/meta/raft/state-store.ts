@@ -1,0 +1,216 @@
+import { assert, defined } from '../../base/assert.ts';
+import { RaftConfState, RaftSnapshotMeta } from '../../gen/ringfs/v1/raft.ts';
+import type { KvRange, KvStore, KvWrite } from '../../ports/kv-store.ts';
+import type { MetaStorage } from '../../ports/meta-storage.ts';
+import { damagedError } from './log-store.ts';
+
+/** Up to where the log is in the state, and the configuration as of then. */
+export interface AppliedMark {
+  readonly index: number;
+  readonly term: number;
+  readonly confState: RaftConfState;
+}
+
+/** Rows under this prefix are this replica's own: not part of the namespace, not in snapshots. */
+export const PRIVATE_PREFIX = 0x00;
+/** The namespace's rows. No key starts with 0xff. */
+export const NAMESPACE_RANGE: KvRange = { gte: Uint8Array.of(PRIVATE_PREFIX + 1), lt: Uint8Array.of(0xff) };
+
+const APPLIED_KEY = Uint8Array.of(PRIVATE_PREFIX, 1);
+const INSTALLED_KEY = Uint8Array.of(PRIVATE_PREFIX, 2);
+const SYNC_KEY = Uint8Array.of(PRIVATE_PREFIX, 3);
+
+type ReadableKv = Pick<KvStore, 'get' | 'getMany' | 'scan'>;
+type Pair = readonly [key: Uint8Array, value: Uint8Array];
+
+/** A whole state as of one moment, in key order. */
+export interface StateScan {
+  readonly applied: AppliedMark;
+  readonly rows: AsyncIterableIterator<Pair>;
+}
+
+/**
+ * The state machine's rows and the applied mark, which is written in the same batch as the rows. Writes are not synced: the
+ * log can repeat them.
+ */
+export class StateStore {
+  readonly #storage: MetaStorage;
+  #name: string;
+  #kv: KvStore;
+  #applied: AppliedMark;
+  #installed: RaftSnapshotMeta | undefined;
+
+  /** What readers hold: it follows the live state when that is replaced. */
+  readonly view: ReadableKv = {
+    get: (key) => this.#kv.get(key),
+    getMany: (keys) => this.#kv.getMany(keys),
+    scan: (range) => this.#kv.scan(range),
+  };
+
+  private constructor(storage: MetaStorage, name: string, kv: KvStore, rows: PrivateRows) {
+    this.#storage = storage;
+    this.#name = name;
+    this.#kv = kv;
+    this.#applied = rows.applied;
+    this.#installed = rows.installed;
+  }
+
+  /** Opens the live state, or makes an empty one with `initial` in a directory without any. Removes left-overs. */
+  static async open(storage: MetaStorage, initial: AppliedMark): Promise<StateStore> {
+    const current = await storage.current();
+    for (const name of await storage.states()) if (name !== current) await storage.removeState(name);
+    const name = current ?? 'state-1';
+    const kv = await storage.openState(name);
+    if (current === undefined) {
+      await kv.write([putApplied(initial)], { sync: true });
+      await storage.switchTo(name);
+    }
+    return new StateStore(storage, name, kv, await readPrivateRows(storage, name, kv));
+  }
+
+  get applied(): AppliedMark {
+    return this.#applied;
+  }
+
+  /** The snapshot that this state began with, if it did. */
+  get installed(): RaftSnapshotMeta | undefined {
+    return this.#installed;
+  }
+
+  /** One atomic batch: the rows and the mark that says that they are there. */
+  async write(rows: readonly KvWrite[], applied: AppliedMark): Promise<void> {
+    assert(applied.index > this.#applied.index, 'the applied index grows');
+    await this.#kv.write([...rows, putApplied(applied)], { sync: false });
+    this.#applied = applied;
+  }
+
+  /** Everything written so far is on disk when it resolves: a synced write syncs the writes before it. */
+  async sync(): Promise<void> {
+    await this.#kv.write([{ type: 'put', key: SYNC_KEY, value: Uint8Array.of(1) }], { sync: true });
+  }
+
+  /** See RaftLogStore.reopen. */
+  async reopen(): Promise<void> {
+    await this.#kv.close();
+    this.#kv = await this.#storage.openState(this.#name);
+    const { applied } = await readPrivateRows(this.#storage, this.#name, this.#kv);
+    if (applied.index !== this.#applied.index) {
+      throw damagedError(this.#storage.location, `the state went back to ${applied.index} after a failed write`);
+    }
+  }
+
+  /** The state with its mark, of one and the same moment. The caller ends `rows`. */
+  async scanAll(): Promise<StateScan> {
+    const scan = this.#kv.scan({ ...NAMESPACE_RANGE, gte: APPLIED_KEY });
+    try {
+      const first = await scan.next();
+      assert(first.done !== true && first.value[0][1] === APPLIED_KEY[1], 'a state begins with its mark');
+      return { applied: decodeApplied(first.value[1]), rows: namespaceRows(scan) };
+    } catch (error) {
+      await scan.return?.();
+      throw error;
+    }
+  }
+
+  /** A fresh state to fill from a snapshot, next to the live one. */
+  async beginInstall(): Promise<StateInstall> {
+    const name = `state-${Number(this.#name.slice('state-'.length)) + 1}`;
+    await this.#storage.removeState(name);
+    return new StateInstall(this.#storage, name, await this.#storage.openState(name));
+  }
+
+  /** Makes an installed state the live one, durably, and closes and removes the old one. */
+  async switchTo(install: StateInstall): Promise<void> {
+    const { name, kv } = install.take();
+    const rows = await readPrivateRows(this.#storage, name, kv);
+    await this.#storage.switchTo(name);
+    const old = { name: this.#name, kv: this.#kv };
+    this.#name = name;
+    this.#kv = kv;
+    this.#applied = rows.applied;
+    this.#installed = rows.installed;
+    await old.kv.close();
+    await this.#storage.removeState(old.name);
+  }
+
+  close(): Promise<void> {
+    return this.#kv.close();
+  }
+}
+
+/** A state being filled. Nothing refers to it until StateStore.switchTo. */
+export class StateInstall {
+  readonly #storage: MetaStorage;
+  readonly #name: string;
+  readonly #kv: KvStore;
+  #open = true;
+
+  constructor(storage: MetaStorage, name: string, kv: KvStore) {
+    this.#storage = storage;
+    this.#name = name;
+    this.#kv = kv;
+  }
+
+  async write(rows: readonly Pair[]): Promise<void> {
+    const batch = rows.map(([key, value]) => ({ type: 'put' as const, key, value }));
+    await this.#kv.write(batch, { sync: false });
+  }
+
+  /** Everything is there: the mark, synced, which syncs the rows before it. */
+  async seal(meta: RaftSnapshotMeta): Promise<void> {
+    const confState = defined(meta.confState, 'configuration of a snapshot');
+    const installed = RaftSnapshotMeta.encode(meta).finish();
+    await this.#kv.write(
+      [
+        putApplied({ index: meta.index, term: meta.term, confState }),
+        { type: 'put', key: INSTALLED_KEY, value: installed },
+      ],
+      { sync: true },
+    );
+  }
+
+  /** Throws it away; has no effect once it is the live state. */
+  async abandon(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.#kv.close();
+    await this.#storage.removeState(this.#name);
+  }
+
+  take(): { name: string; kv: KvStore } {
+    assert(this.#open, 'a state is installed once');
+    this.#open = false;
+    return { name: this.#name, kv: this.#kv };
+  }
+}
+
+interface PrivateRows {
+  readonly applied: AppliedMark;
+  readonly installed: RaftSnapshotMeta | undefined;
+}
+
+async function readPrivateRows(storage: MetaStorage, name: string, kv: KvStore): Promise<PrivateRows> {
+  const [applied, installed] = await kv.getMany([APPLIED_KEY, INSTALLED_KEY]);
+  if (applied === undefined) throw damagedError(storage.location, `${name} has no applied index`);
+  try {
+    return {
+      applied: decodeApplied(applied),
+      installed: installed === undefined ? undefined : RaftSnapshotMeta.decode(installed),
+    };
+  } catch (error) {
+    throw damagedError(storage.location, `the applied index of ${name} cannot be read`, error);
+  }
+}
+
+function putApplied(mark: AppliedMark): KvWrite {
+  return { type: 'put', key: APPLIED_KEY, value: RaftSnapshotMeta.encode(mark).finish() };
+}
+
+function decodeApplied(value: Uint8Array): AppliedMark {
+  const { index, term, confState } = RaftSnapshotMeta.decode(value);
+  return { index, term, confState: confState ?? RaftConfState.decode(new Uint8Array(0)) };
+}
+
+async function* namespaceRows(scan: AsyncIterableIterator<Pair>): AsyncIterableIterator<Pair> {
+  for await (const pair of scan) if (pair[0][0] !== PRIVATE_PREFIX) yield pair;
+}
