@@ -1,0 +1,151 @@
+import { assert } from '../../src/base/assert.ts';
+import type { Logger } from '../../src/ports/logger.ts';
+import { BufferPool } from './buffer-pool.ts';
+import type { Device } from './device.ts';
+import {
+  COPIED_REQUEST_BYTES_MAX,
+  REPLY_PIECES_MAX,
+  REQUESTS_IN_FLIGHT_MAX,
+  WRITE_BUFFERS_IDLE_MAX,
+  WRITE_BUFFERS_MAX,
+} from './limits.ts';
+
+export interface ChannelOptions {
+  readonly readers: number;
+  /** Room for the largest request. */
+  readonly requestBytesMax: number;
+}
+
+/** Takes one request. `done` must be called once its bytes are not needed any more. */
+export type RequestSink = (request: Buffer, done: () => void) => void;
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException | undefined)?.code;
+}
+
+/** Reads requests from the device and writes replies and notices to it. Knows lengths, not meanings. */
+export class Channel {
+  readonly #device: Device;
+  readonly #logger: Logger;
+  readonly #options: ChannelOptions;
+  readonly #pool: BufferPool;
+  #inFlight = 0;
+  #resumeReaders: (() => void)[] = [];
+  #ended = false;
+
+  constructor(components: { device: Device; logger: Logger }, options: ChannelOptions) {
+    assert(options.readers >= 1, 'at least one reader');
+    this.#device = components.device;
+    this.#logger = components.logger;
+    this.#options = options;
+    this.#pool = new BufferPool({
+      sizeBytes: options.requestBytesMax,
+      outMax: WRITE_BUFFERS_MAX,
+      idleMax: WRITE_BUFFERS_IDLE_MAX,
+    });
+  }
+
+  /** True once the kernel ended the connection: nothing can be read or written any more. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Passes requests to `sink` until the kernel ends the connection. Never rejects. */
+  async run(sink: RequestSink): Promise<void> {
+    const readers = Array.from({ length: this.#options.readers }, () => this.#readLoop(sink));
+    await Promise.all(readers);
+    this.#ended = true;
+  }
+
+  async #readLoop(sink: RequestSink): Promise<void> {
+    let buffer = await this.#pool.take();
+    while (!this.#ended) {
+      if (this.#inFlight >= REQUESTS_IN_FLIGHT_MAX) {
+        await new Promise<void>((resolve) => this.#resumeReaders.push(resolve));
+        continue;
+      }
+      const length = await this.#readOne(buffer);
+      if (length === undefined) break;
+      if (length <= COPIED_REQUEST_BYTES_MAX) {
+        this.#deliver(sink, Buffer.from(buffer.subarray(0, length)), undefined);
+      } else {
+        this.#deliver(sink, buffer.subarray(0, length), buffer);
+        buffer = await this.#pool.take();
+      }
+    }
+    this.#ended = true;
+    this.#pool.give(buffer);
+  }
+
+  /** Undefined: the connection has ended. */
+  async #readOne(buffer: Buffer): Promise<number | undefined> {
+    for (;;) {
+      try {
+        return await this.#device.read(buffer);
+      } catch (error) {
+        switch (codeOf(error)) {
+          // ENOENT: the request was withdrawn while it was being read.
+          case 'EINTR':
+          case 'EAGAIN':
+          case 'ENOENT':
+            continue;
+          case 'ENODEV':
+          case 'ECONNABORTED':
+            return undefined;
+          default:
+            this.#logger.error({ err: error }, 'reading the FUSE device failed');
+            return undefined;
+        }
+      }
+    }
+  }
+
+  #deliver(sink: RequestSink, request: Buffer, pooled: Buffer | undefined): void {
+    this.#inFlight++;
+    let open = true;
+    sink(request, () => {
+      assert(open, 'a request is done once');
+      open = false;
+      this.#inFlight--;
+      if (pooled !== undefined) this.#pool.give(pooled);
+      if (this.#resumeReaders.length > 0) {
+        const resume = this.#resumeReaders;
+        this.#resumeReaders = [];
+        for (const reader of resume) reader();
+      }
+    });
+  }
+
+  /** False: nobody waits for this reply any more. The first piece has the header. */
+  reply(pieces: readonly Uint8Array[]): boolean {
+    try {
+      this.#device.writeReply(pieces.length > REPLY_PIECES_MAX ? [Buffer.concat(pieces)] : pieces);
+      return true;
+    } catch (error) {
+      switch (codeOf(error)) {
+        case 'ENOENT': // the request was interrupted
+        case 'ENODEV': // unmounted
+          return false;
+        default:
+          this.#logger.error({ err: error, bytes: pieces[0]?.length }, 'the kernel refused a reply');
+          return false;
+      }
+    }
+  }
+
+  /** Resolves when the kernel has taken the notice, or does not know the inode. Never rejects. */
+  async notify(notice: Uint8Array): Promise<void> {
+    if (this.#ended) return;
+    try {
+      await this.#device.writeNotice(notice);
+    } catch (error) {
+      switch (codeOf(error)) {
+        case 'ENOENT': // not cached
+        case 'ENODEV':
+          return;
+        default:
+          this.#logger.warn({ err: error }, 'the kernel refused an invalidation');
+      }
+    }
+  }
+}

@@ -1,0 +1,145 @@
+import { endianness } from 'node:os';
+import { assert } from '../../src/base/assert.ts';
+import type { FileSystem } from '../../src/ports/file-system.ts';
+import type { Logger } from '../../src/ports/logger.ts';
+import type { FrontEnd, StopOptions } from '../front-end.ts';
+import { checkDevfuse, checkMountPoint, MountError, umountPath } from '../mount-point.ts';
+import { Channel } from './channel.ts';
+import { KernelDevice } from './device.ts';
+import { Dispatcher, type OperationObserver } from './dispatcher.ts';
+import { InvalidationQueue } from './invalidation-queue.ts';
+import { mountKernel, raiseReadahead } from './kernel-mount.ts';
+import {
+  CONGESTION_THRESHOLD,
+  MAX_BACKGROUND,
+  MAX_READAHEAD_BYTES,
+  MAX_WRITE_BYTES,
+  READERS_DEFAULT,
+} from './limits.ts';
+import { REQUEST_OVERHEAD_BYTES } from './protocol/constants.ts';
+
+export interface DevfuseComponents {
+  readonly fileSystem: FileSystem;
+  readonly logger: Logger;
+  readonly observer?: OperationObserver;
+}
+
+export interface DevfuseOptions {
+  readonly directory: string;
+  /** Default `ringfs`. */
+  readonly fsName?: string;
+  /** Let other users than root in. Default true; permissions are checked by the kernel. */
+  readonly allowOther?: boolean;
+  readonly readOnly?: boolean;
+  /** Default 0: a name is asked for every time, since names are not invalidated by notices. */
+  readonly entryTimeoutMs?: number;
+  /** Default 1,000; changes by other clients arrive as notices before. */
+  readonly attrTimeoutMs?: number;
+  /** Threads of libuv's pool that wait for requests; UV_THREADPOOL_SIZE must leave some for others. Default 2. */
+  readonly readers?: number;
+}
+
+/** The kernel's FUSE protocol over /dev/fuse, spoken by this process without a library. Linux, as root. */
+export class DevfuseFrontEnd implements FrontEnd {
+  readonly #components: DevfuseComponents;
+  readonly #options: DevfuseOptions;
+  readonly unmounted: Promise<void>;
+  #resolveUnmounted: () => void = () => {};
+  #directory: string | undefined;
+
+  constructor(components: DevfuseComponents, options: DevfuseOptions) {
+    this.#components = components;
+    this.#options = options;
+    this.unmounted = new Promise((resolve) => {
+      this.#resolveUnmounted = resolve;
+    });
+  }
+
+  async start(): Promise<void> {
+    assert(this.#directory === undefined, 'a front end is started once');
+    assert(endianness() === 'LE', 'the FUSE codec is for little-endian machines');
+    const { directory: requested } = this.#options;
+    await checkDevfuse();
+    const directory = await checkMountPoint(requested);
+    const device = await KernelDevice.open('/dev/fuse');
+    try {
+      await mountKernel(device.fd, directory, {
+        fsName: this.#options.fsName ?? 'ringfs',
+        allowOther: this.#options.allowOther ?? true,
+        readOnly: this.#options.readOnly ?? false,
+        maxReadBytes: MAX_WRITE_BYTES,
+      });
+    } catch (error) {
+      device.close();
+      throw error;
+    }
+    this.#directory = directory;
+    const dispatcher = this.#serve(device);
+    try {
+      await dispatcher.initialized;
+    } catch (error) {
+      await umountPath(directory, { force: true });
+      throw new MountError('failed', (error as Error).message, { cause: error });
+    }
+    if (!(await raiseReadahead(directory, MAX_READAHEAD_BYTES))) {
+      this.#components.logger.warn({ directory }, 'read-ahead stays at the default: sysfs is not writable');
+    }
+    this.#components.logger.info({ directory }, 'mounted');
+  }
+
+  /** Answers requests until the kernel ends the connection. Not awaited: it lives as long as the mount. */
+  #serve(device: KernelDevice): Dispatcher {
+    const { fileSystem, logger, observer } = this.#components;
+    const channel = new Channel(
+      { device, logger },
+      {
+        readers: this.#options.readers ?? READERS_DEFAULT,
+        requestBytesMax: MAX_WRITE_BYTES + REQUEST_OVERHEAD_BYTES,
+      },
+    );
+    const dispatcher = new Dispatcher(
+      { channel, fileSystem, logger, ...(observer !== undefined && { observer }) },
+      {
+        init: {
+          maxWriteBytes: MAX_WRITE_BYTES,
+          maxReadaheadBytes: MAX_READAHEAD_BYTES,
+          maxBackground: MAX_BACKGROUND,
+          congestionThreshold: CONGESTION_THRESHOLD,
+        },
+        entryTimeoutMs: this.#options.entryTimeoutMs ?? 0,
+        attrTimeoutMs: this.#options.attrTimeoutMs ?? 1000,
+      },
+    );
+    const invalidations = new InvalidationQueue({ channel });
+    fileSystem.onInvalidate((list) => invalidations.push(list));
+    void this.#run(device, channel, dispatcher, invalidations);
+    return dispatcher;
+  }
+
+  async #run(
+    device: KernelDevice,
+    channel: Channel,
+    dispatcher: Dispatcher,
+    invalidations: InvalidationQueue,
+  ): Promise<void> {
+    await channel.run((request, done) => dispatcher.receive(request, done));
+    dispatcher.connectionEnded();
+    await dispatcher.idle();
+    await invalidations.idle();
+    device.close();
+    this.#components.logger.info({ directory: this.#directory }, 'unmounted');
+    this.#resolveUnmounted();
+  }
+
+  async stop(options: StopOptions = {}): Promise<void> {
+    assert(this.#directory !== undefined, 'the front end was started');
+    try {
+      await umountPath(this.#directory, options);
+    } catch (error) {
+      // Unmounted from outside meanwhile: what was asked for.
+      if (!(error instanceof MountError && error.code === 'not-mounted')) throw error;
+    }
+    // With `lazy` the connection lives on until the last open file is closed; `unmounted` tells.
+    if (options.lazy !== true || options.force === true) await this.unmounted;
+  }
+}

@@ -1,0 +1,102 @@
+import { FsError } from '../../../src/base/errno.ts';
+import type { Ino } from '../../../src/base/ids.ts';
+import { FILE_SIZE_BYTES_MAX } from '../../../src/base/limits.ts';
+import type { Attr } from '../../../src/gen/ringfs/v1/namespace.ts';
+import type { OpenResult } from '../../../src/ports/file-system.ts';
+import { FOPEN } from '../protocol/constants.ts';
+import {
+  decodeCreate,
+  decodeFsync,
+  decodeHandle,
+  decodeOpen,
+  decodeRead,
+  decodeWrite,
+  encodeCreate,
+  encodeOpen,
+  encodeWrite,
+} from '../protocol/files.ts';
+import { encodeEmpty } from '../protocol/plain.ts';
+import type { Handler, HandlerContext } from './handler.ts';
+import { clearSuidSgid } from './suid-sgid.ts';
+
+const O_CREAT = 0o100;
+const O_EXCL = 0o200;
+
+function openFlags(opened: OpenResult): number {
+  return (opened.directIo ? FOPEN.DIRECT_IO : 0) | (opened.keepCache ? FOPEN.KEEP_CACHE : 0);
+}
+
+/** The opener is gone before it learned of its handle; nobody else will release it. */
+function abandon({ fileSystem }: HandlerContext, ino: Ino, opened: OpenResult): void {
+  fileSystem.release(ino, opened.handle).catch(() => {
+    // There is no one to tell, and the file system has logged it.
+  });
+}
+
+export const open: Handler = async (request, context) => {
+  const { caller, ino, body, signal } = request;
+  const { flags, killSuidSgid } = decodeOpen(body);
+  const opened = await context.fileSystem.open(caller, ino, flags & ~(O_CREAT | O_EXCL), signal);
+  try {
+    if (killSuidSgid) await clearSuidSgid(request, context, opened.handle);
+  } catch (error) {
+    abandon(context, ino, opened);
+    throw error;
+  }
+  return {
+    message: encodeOpen(opened.handle, openFlags(opened)),
+    undelivered: () => abandon(context, ino, opened),
+  };
+};
+
+export const create: Handler = async ({ caller, ino, body, signal }, context) => {
+  const { flags, mode, name } = decodeCreate(body);
+  let created: OpenResult & { attr: Attr };
+  try {
+    created = await context.fileSystem.create(caller, ino, name, mode, flags, signal);
+  } catch (error) {
+    // Another mount made the file after the kernel's lookup, and the caller did not ask for exclusive creation. On
+    // ESTALE the kernel looks it up and opens it, with the permission checks that we cannot make (do_filp_open).
+    const raced = error instanceof FsError && error.code === 'EEXIST' && (flags & O_EXCL) === 0;
+    throw raced ? new FsError('ESTALE', undefined, { cause: error }) : error;
+  }
+  const { fileSystem, validities } = context;
+  const createdIno = created.attr.ino as Ino;
+  return {
+    message: encodeCreate(created.attr, validities, created.handle, openFlags(created)),
+    undelivered: () => {
+      abandon(context, createdIno, created);
+      fileSystem.forget(createdIno, 1);
+    },
+  };
+};
+
+export const read: Handler = async ({ ino, body, signal }, { fileSystem }) => {
+  const { handle, offset, size } = decodeRead(body);
+  if (offset >= FILE_SIZE_BYTES_MAX) return { message: encodeEmpty() };
+  return { message: encodeEmpty(), data: await fileSystem.read(ino, handle, offset, size, signal) };
+};
+
+export const write: Handler = async (request, context) => {
+  const { ino, body, signal } = request;
+  const { handle, offset, data, killSuidSgid } = decodeWrite(body);
+  if (offset + data.length > FILE_SIZE_BYTES_MAX) throw new FsError('EFBIG');
+  if (killSuidSgid) await clearSuidSgid(request, context, handle);
+  return { message: encodeWrite(await context.fileSystem.write(ino, handle, offset, data, signal)) };
+};
+
+export const flush: Handler = async ({ ino, body, signal }, { fileSystem }) => {
+  await fileSystem.flush(ino, decodeHandle(body), signal);
+  return { message: encodeEmpty() };
+};
+
+export const fsync: Handler = async ({ ino, body, signal }, { fileSystem }) => {
+  const { handle, dataOnly } = decodeFsync(body);
+  await fileSystem.fsync(ino, handle, dataOnly, signal);
+  return { message: encodeEmpty() };
+};
+
+export const release: Handler = async ({ ino, body }, { fileSystem }) => {
+  await fileSystem.release(ino, decodeHandle(body));
+  return { message: encodeEmpty() };
+};

@@ -1,0 +1,31 @@
+import { encodeEmpty } from '../protocol/plain.ts';
+import {
+  decodeGetxattr,
+  decodeListxattr,
+  decodeSetxattr,
+  decodeXattrName,
+  encodeXattr,
+  joinXattrNames,
+} from '../protocol/xattrs.ts';
+import type { Handler } from './handler.ts';
+
+export const getxattr: Handler = async ({ ino, body, signal }, { fileSystem }) => {
+  const { size, name } = decodeGetxattr(body);
+  return { message: encodeXattr(await fileSystem.getxattr(ino, name, signal), size) };
+};
+
+export const listxattr: Handler = async ({ ino, body, signal }, { fileSystem }) => {
+  const size = decodeListxattr(body);
+  return { message: encodeXattr(joinXattrNames(await fileSystem.listxattr(ino, signal)), size) };
+};
+
+export const setxattr: Handler = async ({ caller, ino, body, signal }, { fileSystem }) => {
+  const { flags, name, value } = decodeSetxattr(body);
+  await fileSystem.setxattr(caller, ino, name, value, flags, signal);
+  return { message: encodeEmpty() };
+};
+
+export const removexattr: Handler = async ({ caller, ino, body, signal }, { fileSystem }) => {
+  await fileSystem.removexattr(caller, ino, decodeXattrName(body), signal);
+  return { message: encodeEmpty() };
+};

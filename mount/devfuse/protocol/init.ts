@@ -1,0 +1,90 @@
+import { FUSE_MAJOR, FUSE_MINOR, FUSE_MINOR_MIN, INIT_FLAG } from './constants.ts';
+import { MalformedRequest, MessageWriter, type RequestReader } from './wire.ts';
+
+export interface InitRequest {
+  readonly major: number;
+  readonly minor: number;
+  readonly maxReadahead: number;
+  readonly flags: number;
+}
+
+export interface InitOptions {
+  readonly maxWriteBytes: number;
+  readonly maxReadaheadBytes: number;
+  /** Requests that the kernel keeps outstanding on its own account: read-ahead, direct I/O, releases. */
+  readonly maxBackground: number;
+  readonly congestionThreshold: number;
+}
+
+/** What both sides agreed on. */
+export interface Negotiated {
+  readonly minor: number;
+  readonly flags: number;
+  readonly maxWriteBytes: number;
+  readonly maxPages: number;
+  readonly maxReadaheadBytes: number;
+}
+
+const PAGE_BYTES = 4096;
+/** Pages per request before MAX_PAGES existed. */
+const MAX_PAGES_DEFAULT = 32;
+
+/**
+ * Not wanted, and why: WRITEBACK_CACHE keeps written data in the kernel, where another mount cannot see it;
+ * AUTO_INVAL_DATA drops the page cache after every write of our own, and other clients' changes arrive as notices;
+ * POSIX_LOCKS and FLOCK_LOCKS leave locks to the kernel; DONT_MASK so that the kernel applies the umask.
+ */
+const WANTED =
+  INIT_FLAG.ASYNC_READ |
+  INIT_FLAG.ATOMIC_O_TRUNC |
+  INIT_FLAG.BIG_WRITES |
+  INIT_FLAG.DO_READDIRPLUS |
+  INIT_FLAG.READDIRPLUS_AUTO |
+  INIT_FLAG.ASYNC_DIO |
+  INIT_FLAG.PARALLEL_DIROPS |
+  INIT_FLAG.MAX_PAGES |
+  INIT_FLAG.HANDLE_KILLPRIV_V2;
+
+/** struct fuse_init_in; the fields after `flags` exist only in newer kernels and are not needed. */
+export function decodeInit(body: RequestReader): InitRequest {
+  return { major: body.u32(), minor: body.u32(), maxReadahead: body.u32(), flags: body.u32() };
+}
+
+/** Undefined: the kernel speaks a newer major version and will ask again with ours. Throws MalformedRequest when it is too old. */
+export function negotiate(request: InitRequest, options: InitOptions): Negotiated | undefined {
+  if (request.major > FUSE_MAJOR) return undefined;
+  if (request.major < FUSE_MAJOR || request.minor < FUSE_MINOR_MIN) {
+    throw new MalformedRequest(
+      `the kernel speaks FUSE ${request.major}.${request.minor}, at least ${FUSE_MAJOR}.${FUSE_MINOR_MIN} is needed`,
+    );
+  }
+  const flags = WANTED & request.flags;
+  const hasMaxPages = (flags & INIT_FLAG.MAX_PAGES) !== 0;
+  const maxPages = hasMaxPages ? Math.ceil(options.maxWriteBytes / PAGE_BYTES) : MAX_PAGES_DEFAULT;
+  return {
+    minor: Math.min(request.minor, FUSE_MINOR),
+    flags,
+    maxWriteBytes: Math.min(options.maxWriteBytes, maxPages * PAGE_BYTES),
+    maxPages,
+    maxReadaheadBytes: options.maxReadaheadBytes,
+  };
+}
+
+/** struct fuse_init_out. With `undefined`: the version that we want to be asked in. */
+export function encodeInit(negotiated: Negotiated | undefined, options: InitOptions): Buffer {
+  const out = MessageWriter.reply(64);
+  if (negotiated === undefined) return out.u32(FUSE_MAJOR).u32(FUSE_MINOR).zeros(56).bytes;
+  out
+    .u32(FUSE_MAJOR)
+    .u32(negotiated.minor)
+    .u32(negotiated.maxReadaheadBytes)
+    .u32(negotiated.flags >>> 0)
+    .u16(options.maxBackground)
+    .u16(options.congestionThreshold)
+    .u32(negotiated.maxWriteBytes)
+    .u32(1) // time granularity: 1 ns
+    .u16((negotiated.flags & INIT_FLAG.MAX_PAGES) !== 0 ? negotiated.maxPages : 0)
+    .u16(0) // map_alignment
+    .zeros(32);
+  return out.bytes;
+}
