@@ -76,7 +76,8 @@ export class Dispatcher {
 
   /** Resolves when no request is being answered. */
   async idle(): Promise<void> {
-    while (this.#abortByUnique.size > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    while (this.#abortByUnique.size > 0)
+      await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
   /** A RequestSink. */

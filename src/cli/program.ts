@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
+import { MountError } from '../../mount/mount-point.ts';
 import { createLogger } from '../io/log/pino-logger.ts';
 import { CliError } from './cli-error.ts';
 import { runDown } from './commands/down.ts';
@@ -126,7 +127,8 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-function report(error: unknown): number {
+function report(thrown: unknown): number {
+  const error = thrown instanceof MountError ? new CliError(thrown.message) : thrown;
   if (error instanceof CliError) {
     const hint = error.hint === undefined ? '' : `\n  ${error.hint}`;
     process.stderr.write(`ringfs: ${error.message}${hint}\n`);

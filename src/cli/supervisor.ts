@@ -16,7 +16,7 @@ export interface ChildSpec {
   readonly logFile: string;
   /** The child says over IPC when it is ready. */
   readonly readyTimeoutMs: number;
-  readonly beforeRestart?: () => void;
+  readonly beforeRestart?: () => Promise<void>;
 }
 
 interface ChildMessage {
@@ -117,13 +117,8 @@ export class SupervisedChild {
 
   #scheduleRestart(timers: Timers): void {
     this.#restart = timers.after(RESTART_DELAY_MS, () => {
-      if (this.#stopping) return;
-      this.spec.beforeRestart?.();
-      this.start().then(
-        () => {
-          this.#components.logger.info({ child: this.spec.name, pid: this.pid }, 'started again');
-          this.#onChange();
-        },
+      this.#startAgain().then(
+        () => this.#onChange(),
         (error: unknown) => {
           this.#components.logger.error(
             { child: this.spec.name, err: error },
@@ -133,8 +128,16 @@ export class SupervisedChild {
           if (!this.#stopping) this.#scheduleRestart(timers);
         },
       );
-      this.#onChange();
     });
+  }
+
+  async #startAgain(): Promise<void> {
+    await this.spec.beforeRestart?.();
+    if (this.#stopping) return;
+    const ready = this.start();
+    this.#onChange();
+    await ready;
+    this.#components.logger.info({ child: this.spec.name, pid: this.pid }, 'started again');
   }
 }
 

@@ -24,7 +24,7 @@ export async function runDown(flags: { data: string; json?: boolean }): Promise<
     await waitForExit([run.pid], STOP_TIMEOUT_MS);
   }
   await stopLeftOvers([run.mountPid]);
-  unmountStale(run.mount);
+  await unmountStale(run.mount);
   await stopLeftOvers([run.pid, ...children]);
   removeRun(data);
   say(running, `stopped ${running.length} processes of ${data}`);

@@ -1,28 +1,33 @@
-import { findMount, unmount, unmountLazily } from '../../../mount/mount-point.ts';
+import { realpath } from 'node:fs/promises';
+import path from 'node:path';
+import { findMount, type MountEntry, umountPath } from '../../../mount/mount-point.ts';
 import { CliError } from '../cli-error.ts';
 
-/** After a crash: takes away a RingFS mount whose process is gone, so that the directory can be used again. */
-export function unmountStale(dir: string): void {
-  const mounted = findMount(dir);
-  if (mounted?.isRingfs !== true) return;
-  unmountLazily(mounted.dir);
+function isRingfs(mounted: MountEntry): boolean {
+  return (
+    mounted.fsType === 'fuse.ringfs' || (mounted.fsType.startsWith('fuse') && mounted.source === 'ringfs')
+  );
 }
 
-/** Unmounts a RingFS. The mount process flushes and ends by itself when the kernel lets go. Throws CliError. */
+/** After a crash: takes away a RingFS mount whose process is gone, so that the directory can be used again. */
+export async function unmountStale(dir: string): Promise<void> {
+  const mounted = await findMount(dir);
+  if (mounted !== undefined && isRingfs(mounted)) await umountPath(dir, { lazy: true });
+}
+
+/** Unmounts a RingFS. The mount process flushes and ends by itself when the kernel lets go. Throws CliError, MountError. */
 export async function runUmount(dir: string, flags: { lazy?: boolean; json?: boolean }): Promise<void> {
-  const mounted = findMount(dir);
-  if (mounted === undefined) throw new CliError(`${dir} is not mounted`, 'ringfs status shows what is');
-  if (!mounted.isRingfs)
-    throw new CliError(`${dir} is a ${mounted.type} mount, not a RingFS`, `use: umount ${dir}`);
-  try {
-    await unmount(mounted.dir, { lazy: flags.lazy === true });
-  } catch (error) {
-    throw new CliError(
-      `cannot unmount ${dir}: ${(error as Error).message}`,
-      `a program still uses it (see: fuser -vm ${dir}); end it, or detach at once with: ringfs umount --lazy ${dir}`,
-    );
+  const absolute = path.resolve(dir);
+  // Asking for the real path of a mount whose process is dead fails; then the path as given has to do.
+  const mounted =
+    (await findMount(absolute)) ?? (await findMount(await realpath(absolute).catch(() => absolute)));
+  if (process.platform === 'linux') {
+    if (mounted === undefined) throw new CliError(`${dir} is not mounted`, 'see: mount -t fuse.ringfs');
+    if (!isRingfs(mounted))
+      throw new CliError(`${dir} is a mount of type ${mounted.fsType}, not a RingFS`, `use: umount ${dir}`);
   }
+  await umountPath(absolute, { lazy: flags.lazy === true });
   process.stdout.write(
-    flags.json === true ? `${JSON.stringify({ unmounted: mounted.dir })}\n` : `unmounted ${mounted.dir}\n`,
+    flags.json === true ? `${JSON.stringify({ unmounted: absolute })}\n` : `unmounted ${absolute}\n`,
   );
 }

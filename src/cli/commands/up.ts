@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { checkMountPoint } from '../../../mount/mount-point.ts';
+import { fetchServerStatus } from '../../io/grpc/admin-client.ts';
 import { SystemTimers } from '../../io/os/system-timers.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { CliError } from '../cli-error.ts';
@@ -15,6 +17,8 @@ const SERVER_READY_TIMEOUT_MS = 60_000;
 const MOUNT_READY_TIMEOUT_MS = 60_000;
 const SERVER_STOP_TIMEOUT_MS = 15_000;
 const MOUNT_STOP_TIMEOUT_MS = 60_000;
+const STATUS_TIMEOUT_MS = 2_000;
+const POLL_MS = 50;
 
 /** A local cluster and its mount, until a signal. */
 class LocalCluster {
@@ -41,6 +45,7 @@ class LocalCluster {
     const starting = this.#servers.map((server) => server.start());
     this.#saveRun();
     await Promise.all(starting);
+    await untilUsable(this.#options.cluster.servers.map((server) => server.address));
     const mounting = this.#mount.start();
     this.#saveRun();
     const { driver } = await mounting;
@@ -51,7 +56,7 @@ class LocalCluster {
 
   async stop(): Promise<void> {
     await this.#mount.stop('SIGTERM', MOUNT_STOP_TIMEOUT_MS);
-    unmountStale(this.#options.mount);
+    await unmountStale(this.#options.mount);
     await Promise.all(this.#servers.map((server) => server.stop('SIGTERM', SERVER_STOP_TIMEOUT_MS)));
     removeRun(this.#options.data);
     this.#logger.info({ data: this.#options.data }, 'stopped');
@@ -113,6 +118,29 @@ function mountSpec(options: UpOptions): ChildSpec {
   };
 }
 
+/** Waits until there is a leader and every block node knows the whole ring, so that nothing is stored in fewer copies. */
+async function untilUsable(addresses: readonly string[]): Promise<void> {
+  const end = performance.now() + SERVER_READY_TIMEOUT_MS;
+  for (;;) {
+    const answers = await Promise.allSettled(
+      addresses.map((address) => fetchServerStatus(address, STATUS_TIMEOUT_MS)),
+    );
+    const ready = answers.every((answer) => {
+      if (answer.status === 'rejected') return false;
+      const { raft, block } = answer.value;
+      const nodes = new Set(block?.ring.map((member) => member.nodeId));
+      return raft?.leaderId !== '' && block?.joined === true && nodes.size === addresses.length;
+    });
+    if (ready) return;
+    if (performance.now() > end)
+      throw new CliError(
+        'the servers run, but have not found each other',
+        'their logs say why; see DATA/logs',
+      );
+    await sleep(POLL_MS);
+  }
+}
+
 /** Everything that can be known to fail is found before anything is started. */
 async function checkBeforeStart(options: UpOptions): Promise<void> {
   const { data, mount, cluster } = options;
@@ -125,7 +153,7 @@ async function checkBeforeStart(options: UpOptions): Promise<void> {
         `stop them with: ringfs down --data ${data}`,
       );
     }
-    unmountStale(run.mount);
+    await unmountStale(run.mount);
   }
   if (options.mountIsDefault) mkdirSync(mount, { recursive: true });
   await checkMountPoint(mount);

@@ -1,0 +1,241 @@
+import { hostname } from 'node:os';
+import path from 'node:path';
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import type { ServerId } from '../base/ids.ts';
+import { BlockServer } from '../block/block-server.ts';
+import { MetaObserver } from '../client/meta-observer.ts';
+import type { ServerStatus } from '../gen/ringfs/v1/admin.ts';
+import { blockConnector, metaConnector } from '../io/grpc/connectors.ts';
+import { GrpcRaftTransport } from '../io/grpc/raft-transport.ts';
+import { GrpcServer, ListenError } from '../io/grpc/server.ts';
+import { jitterRandom, systemRandom } from '../io/os/system-random.ts';
+import { SystemTimers } from '../io/os/system-timers.ts';
+import { openMetaStorage } from '../io/rocksdb/meta-storage.ts';
+import { openRocksKv } from '../io/rocksdb/rocks-kv.ts';
+import { localSegmentFiles } from '../io/segments/files.ts';
+import { openSegmentStore } from '../io/segments/segment-store.ts';
+import { MetaServer } from '../meta/meta-server.ts';
+import { RaftReplica } from '../meta/raft/raft-replica.ts';
+import type { BlockStore } from '../ports/block-store.ts';
+import type { TimerHandle } from '../ports/clock.ts';
+import type { Logger } from '../ports/logger.ts';
+import { CliError } from './cli-error.ts';
+import { claimDataDirectory } from './identity.ts';
+import type { Peer, Role } from './values.ts';
+
+export interface ServerOptions {
+  readonly id: string;
+  readonly roles: readonly Role[];
+  /** Where to bind. */
+  readonly listen: string;
+  /** Where others reach it. */
+  readonly advertise: string;
+  readonly data: string;
+  /** All meta servers, this one included when it has that role. */
+  readonly peers: readonly Peer[];
+  readonly clusterId: string;
+  readonly replicas: number;
+  readonly capacityBytes: number | undefined;
+  readonly virtualNodes: number;
+  readonly version: string;
+}
+
+/** A block node tells the metadata cluster of itself this often, and learns of the others. */
+const REPORT_INTERVAL_MS = 1_000;
+
+interface MetaRole {
+  readonly replica: RaftReplica;
+  readonly server: MetaServer;
+  readonly transport: GrpcRaftTransport;
+}
+
+interface BlockRole {
+  readonly store: BlockStore;
+  readonly server: BlockServer;
+  readonly observer: MetaObserver;
+}
+
+/** One server process: the composition of its roles with the adapters of this machine. */
+export class ServerProcess {
+  readonly #options: ServerOptions;
+  readonly #logger: Logger;
+  readonly #timers = new SystemTimers();
+  readonly #random = jitterRandom();
+  readonly #eventLoop: IntervalHistogram = monitorEventLoopDelay({ resolution: 10 });
+  readonly #grpc: GrpcServer;
+  readonly #startedMs: number;
+  #meta: MetaRole | undefined;
+  #block: BlockRole | undefined;
+  #reportTimer: TimerHandle | undefined;
+  #knownNodes: readonly string[] = [];
+  #state: 'starting' | 'running' | 'stopping' = 'starting';
+  /** Resolves with the reason when the process had better end, since it can do nothing useful any more. */
+  readonly failed: Promise<string> = new Promise(() => {});
+
+  constructor(options: ServerOptions, logger: Logger) {
+    this.#options = options;
+    this.#logger = logger;
+    this.#grpc = new GrpcServer({ logger });
+    this.#startedMs = this.#timers.nowMs();
+  }
+
+  /** Recovers from disk and serves. Throws CliError and what the stores say of a damaged directory. */
+  async start(): Promise<void> {
+    const { data, clusterId, id, roles, listen } = this.#options;
+    claimDataDirectory(data, { clusterId, serverId: id });
+    this.#eventLoop.enable();
+    if (roles.includes('meta')) this.#meta = await this.#openMeta();
+    if (roles.includes('block')) this.#block = await this.#openBlock();
+    if (this.#meta !== undefined) {
+      this.#grpc.addMeta(this.#meta.server.accept);
+      this.#grpc.addRaft(this.#meta.replica);
+    }
+    if (this.#block !== undefined) this.#grpc.addBlock(this.#block.server.accept);
+    this.#grpc.addAdmin(() => this.status());
+    try {
+      await this.#grpc.listen(listen);
+    } catch (error) {
+      if (!(error instanceof ListenError)) throw error;
+      throw new CliError(
+        error.message,
+        'another process uses the port, or the address is not of this machine; choose another with --listen',
+      );
+    }
+    if (this.#meta !== undefined) {
+      this.#meta.server.start();
+      await this.#meta.replica.start();
+    }
+    if (this.#block !== undefined) {
+      await this.#block.server.start();
+      this.#reportSoon(0);
+    }
+    this.#state = 'running';
+  }
+
+  async #openMeta(): Promise<MetaRole> {
+    const { id, clusterId, peers, advertise, data, replicas } = this.#options;
+    const serverId = id as ServerId;
+    const logger = this.#logger;
+    let replica: RaftReplica | undefined;
+    const transport = new GrpcRaftTransport(
+      { logger, onUnreachable: (peer) => replica?.reportUnreachable(peer) },
+      { id: serverId, address: advertise, clusterId },
+    );
+    const storage = await openMetaStorage(path.join(data, 'meta'));
+    replica = new RaftReplica(
+      { timers: this.#timers, random: this.#random, logger, transport, storage },
+      {
+        id: serverId,
+        clusterId,
+        replicas,
+        members: peers.map((peer) => ({ id: peer.id as ServerId, address: peer.address })),
+      },
+    );
+    const server = new MetaServer({ replica, timers: this.#timers, random: this.#random, logger });
+    return { replica, server, transport };
+  }
+
+  async #openBlock(): Promise<BlockRole> {
+    const { id, clusterId, peers, advertise, data, replicas, virtualNodes, capacityBytes } = this.#options;
+    const logger = this.#logger;
+    const directory = path.join(data, 'block');
+    const kv = await openRocksKv(path.join(directory, 'index'));
+    const store = await openSegmentStore(
+      { files: localSegmentFiles(directory), kv, clock: this.#timers, random: systemRandom, logger },
+      { clusterId, nodeId: id, ...(capacityBytes === undefined ? {} : { capacityBytes }) },
+    );
+    const seeds = (): readonly string[] =>
+      [...new Set([...this.#knownNodes, ...peers.map((peer) => peer.address)])].filter(
+        (address) => address !== advertise,
+      );
+    const server = new BlockServer(
+      { store, connector: blockConnector(), timers: this.#timers, random: this.#random, logger },
+      { nodeId: id, address: advertise, clusterId, replicas, virtualNodes, seeds },
+    );
+    const observer = new MetaObserver(
+      { connector: metaConnector(), timers: this.#timers, random: this.#random, logger },
+      { addresses: peers.map((peer) => peer.address), name: `block node ${id}`, clusterId },
+    );
+    return { store, server, observer };
+  }
+
+  #reportSoon(delayMs: number): void {
+    this.#reportTimer = this.#timers.after(delayMs, () => {
+      this.#report().then(
+        () => this.#reportSoon(REPORT_INTERVAL_MS),
+        (error: unknown) => {
+          if (this.#state === 'stopping') return;
+          this.#logger.debug({ err: error }, 'no leader took the report of this block node');
+          this.#reportSoon(REPORT_INTERVAL_MS);
+        },
+      );
+    });
+  }
+
+  async #report(): Promise<void> {
+    const block = this.#block;
+    if (block === undefined || this.#state === 'stopping') return;
+    const { id, advertise, virtualNodes } = this.#options;
+    const { storedBytes, capacityBytes } = await block.store.stats();
+    const reply = await block.observer.report({
+      id,
+      address: advertise,
+      virtualNodes,
+      capacityBytes,
+      usedBytes: storedBytes,
+    });
+    this.#knownNodes = reply.nodes.flatMap((node) => (node.info === undefined ? [] : [node.info.address]));
+  }
+
+  async status(): Promise<ServerStatus> {
+    const { id, advertise, roles, clusterId, version } = this.#options;
+    const raft = this.#meta?.replica.status();
+    const block = await this.#block?.server.info(true);
+    const health = this.#health(block?.readOnly === true);
+    return {
+      id,
+      pid: process.pid,
+      host: hostname(),
+      address: advertise,
+      roles: [...roles],
+      health: health.status,
+      healthDetail: health.detail,
+      clusterId,
+      version,
+      uptimeMs: Math.round(this.#timers.nowMs() - this.#startedMs),
+      rssBytes: process.memoryUsage.rss(),
+      eventLoopP99Ms: this.#eventLoop.percentile(99) / 1e6,
+      raft: raft === undefined ? undefined : { ...raft, sessions: this.#meta?.server.stats().sessions ?? 0 },
+      block,
+      metaMembers: (this.#meta?.replica.members() ?? []).map((member) => ({
+        id: member.id,
+        address: member.address,
+      })),
+    };
+  }
+
+  #health(readOnly: boolean): { status: string; detail: string } {
+    if (this.#state !== 'running') return { status: this.#state, detail: '' };
+    const meta = this.#meta?.replica.health();
+    if (meta !== undefined && meta.status !== 'ok') return meta;
+    if (readOnly) return { status: 'degraded', detail: 'the disk is full: no blocks are accepted' };
+    if (this.#meta !== undefined && this.#meta.replica.leader() === undefined)
+      return { status: 'degraded', detail: 'no leader is known' };
+    return { status: 'ok', detail: '' };
+  }
+
+  /** Finishes what is being written. Idempotent. */
+  async stop(): Promise<void> {
+    if (this.#state === 'stopping') return;
+    this.#state = 'stopping';
+    this.#reportTimer?.cancel();
+    this.#block?.observer.close();
+    this.#meta?.server.stop();
+    await this.#block?.server.stop();
+    await this.#meta?.replica.stop();
+    await this.#meta?.transport.close();
+    await this.#block?.store.close();
+    this.#grpc.close();
+    this.#eventLoop.disable();
+  }
+}
