@@ -98,6 +98,7 @@ function sendSnapshot(s: RaftState, peer: Progress): boolean {
   // Nobody streams a snapshot to a dead peer; its next answer brings us here again.
   if (s.ticks - peer.activeTick >= s.config.electionTicks) return false;
   const index = s.log.applied;
+  if (index === 0) return false;
   s.send(RaftMessageType.SNAPSHOT, peer.id).snapshot = {
     index,
     term: s.log.termAt(index),
@@ -112,6 +113,11 @@ export function handleAppendResponse(s: RaftState, message: RaftMessage, peer: P
   if (message.index > s.log.lastIndex) return;
   peer.ackTick = s.ticks;
   s.appendsDue = true;
+  if (message.reject && message.index === 0) {
+    // Every log matches at 0: this one has no configuration yet, see handleAppend.
+    if (peer.match === 0 && peer.state !== 'snapshot') sendSnapshot(s, peer);
+    return;
+  }
   if (message.reject) {
     // Everything of ours above the follower's term at the hint conflicts with it too: skip it in one step.
     const hint = s.log.lastWithTermAtMost(message.rejectHint, message.rejectHintTerm);
@@ -177,7 +183,9 @@ export function handleAppend(s: RaftState, message: RaftMessage): void {
     answer.index = log.commit;
     return;
   }
-  if (log.appendAfter(message.index, message.logTerm, message.entries)) {
+  // Without the configuration of index 0 the changes in the log mean nothing: a joining replica starts from a snapshot.
+  const unconfigured = s.tracker.confState.voters.length === 0;
+  if (!unconfigured && log.appendAfter(message.index, message.logTerm, message.entries)) {
     const last = message.index + message.entries.length;
     log.commitTo(Math.max(log.commit, Math.min(message.commit, last)));
     answer.index = last;
@@ -185,7 +193,7 @@ export function handleAppend(s: RaftState, message: RaftMessage): void {
   }
   const hint = log.lastWithTermAtMost(message.index, message.logTerm);
   answer.reject = true;
-  answer.index = message.index;
+  answer.index = unconfigured ? 0 : message.index;
   answer.rejectHint = hint;
   answer.rejectHintTerm = log.term(hint) ?? 0;
 }
