@@ -24,3 +24,4 @@ export function withoutSuidSgid(mode: number): number {
   const cleared = mode & ~S_ISUID;
   return (cleared & S_IXGRP) !== 0 ? cleared & ~S_ISGID : cleared;
 }
+export const isSymlink = (attr: Attr): boolean => (attr.mode & S_IFMT) === S_IFLNK;

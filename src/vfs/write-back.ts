@@ -89,6 +89,11 @@ export class WriteBack {
     await forEachLimited(this.#core.inodes.dirty(), VFS_FLUSHES_MAX, (state) => this.#tryFlush(state));
   }
 
+  /** After the last close of a file: once now, then in the background. Never rejects. */
+  async flushClosed(state: InodeState): Promise<void> {
+    await this.#tryFlush(state);
+  }
+
   /** Forgets unflushed data of a file that nobody can reach any more. */
   discard(state: InodeState): void {
     this.#core.budget.release(state.dropAll());
