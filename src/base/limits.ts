@@ -107,3 +107,51 @@ export const EXTENTS_PER_CHUNK_MAX = 4096;
 /** Inline bytes in one chunk row, which is rewritten with every change of the chunk; more is refused with E2BIG: blocks are
  * what large content is for. Twice a window full of inline extents. */
 export const INLINE_BYTES_PER_CHUNK_MAX = 2 * EXTENTS_PER_WINDOW_MAX * INLINE_FILE_BYTES_MAX;
+// The file system (src/vfs) ---------------------------------------------------------------------------------------
+/** Written but not yet committed bytes of one mount; write() waits beyond it. */
+export const VFS_DIRTY_BYTES_MAX = 128 * MIB;
+/** Ranges in one dirty buffer: bounds the bookkeeping of tiny scattered writes, which the bytes do not. */
+export const VFS_DIRTY_RUNS_MAX = 16_384;
+/** Unflushed data is looked for this often, so it is on its way at the latest after this time. */
+export const VFS_WRITE_BACK_DELAY_MS = 500;
+/** Blocks of one file on their way to the ring. */
+export const VFS_PUTS_PER_INODE_MAX = 6;
+/** Files that the background write-back flushes at the same time. */
+export const VFS_FLUSHES_MAX = 16;
+/** A streaming writer's stored blocks are committed together when they amount to this. */
+export const VFS_COMMIT_BYTES_MIN = 16 * MIB;
+/** Extents in one write-back commit: 4,096 of about 70 bytes are well below COMMAND_BYTES_MAX. */
+export const VFS_EXTENTS_PER_COMMIT_MAX = 4096;
+/** Write-back batches in one commit: with 8 KiB of inline data each they stay below COMMAND_BYTES_MAX. */
+export const VFS_BATCHES_PER_COMMIT_MAX = 32;
+/** Frozen batches of one file that wait for a flush; more start one. */
+export const VFS_BATCHES_MAX = 64;
+/** First and longest pause before a failed write-back is tried again. */
+export const VFS_RETRY_DELAY_MS_MIN = 1_000;
+export const VFS_RETRY_DELAY_MS_MAX = 30_000;
+/** Attempts for unflushed data of a file that nobody has open any more; then it is dropped and logged. */
+export const VFS_CLOSED_FLUSH_ATTEMPTS_MAX = 20;
+/** Attempts for data that fails with an error other than ENOSPC and ETIMEDOUT. */
+export const VFS_FAILED_FLUSH_ATTEMPTS_MAX = 5;
+/** Blocks fetched ahead of a sequential reader. */
+export const VFS_READ_AHEAD_BLOCKS_MAX = 8;
+/** A request this close to where the last one ended is sequential: the kernel sends several at once, in any order. */
+export const VFS_READ_AHEAD_SLACK_BYTES = 2 * MIB;
+/** Chunk rows whose layout is remembered per open file: 64 of them map 4 GiB. */
+export const VFS_LAYOUT_CHUNKS_MAX = 64;
+/** Times that one read starts over because the file changed meanwhile. */
+export const VFS_READ_ATTEMPTS_MAX = 64;
+/** Positions of one open directory that seekdir(3) can return to; the oldest are forgotten. */
+export const VFS_READDIR_COOKIES_MAX = 1_000_000;
+/** Inodes for which it is remembered which version the kernel's page cache holds. */
+export const VFS_CACHED_INODES_MAX = 100_000;
+/** Open files and directories of one mount; Linux's own fs.nr_open default. */
+export const VFS_HANDLES_MAX = 1_048_576;
+/** A file that travels inline is rewritten as one extent when it has more than this. */
+export const VFS_INLINE_EXTENTS_MAX = 8;
+/** Failed compactions of a busy window before one excludes the file's other commits. */
+export const VFS_COMPACTION_TRIES_MAX = 3;
+/** Windows waiting for compaction; more are found again at their next flush. */
+export const VFS_COMPACTIONS_MAX = 256;
+/** How long unmounting waits for the last flush. */
+export const VFS_CLOSE_TIMEOUT_MS = 30_000;

@@ -1,0 +1,111 @@
+import { asFsError, FsError } from '../../base/errno.ts';
+import type { Ino } from '../../base/ids.ts';
+import type { Attr } from '../../gen/ringfs/v1/namespace.ts';
+import type { Caller, FileHandle, OpenResult } from '../../ports/file-system.ts';
+import type { VfsCore } from '../core.ts';
+import type { InodeState } from '../inode-state.ts';
+import { Layout } from '../layout.ts';
+import {
+  isDirectory,
+  isRegular,
+  O_ACCMODE,
+  O_APPEND,
+  O_DIRECT,
+  O_EXCL,
+  O_RDONLY,
+  O_TRUNC,
+  S_IFREG,
+} from '../mode.ts';
+import { ReadAhead } from '../read-ahead.ts';
+import type { WriteBack } from '../write-back.ts';
+import { lookup } from './lookup.ts';
+import { makeNode } from './make.ts';
+import { truncate } from './set-attr.ts';
+
+/** open(2) of an existing file, with attributes as fresh as the last close anywhere (close-to-open). */
+export async function open(
+  core: VfsCore,
+  writeBack: WriteBack,
+  caller: Caller,
+  ino: Ino,
+  flags: number,
+  signal?: AbortSignal,
+): Promise<OpenResult> {
+  core.handles.checkRoom();
+  const attr = await core.meta.getattr(ino, signal);
+  if (isDirectory(attr)) throw new FsError('EISDIR');
+  if (!isRegular(attr)) throw new FsError('EINVAL', 'not a regular file');
+  const state = core.inodes.retain(ino, attr);
+  try {
+    await core.settle(state, attr, signal);
+    const writable = (flags & O_ACCMODE) !== O_RDONLY;
+    if ((flags & O_TRUNC) !== 0 && writable && state.size() > 0) {
+      await truncate(core, writeBack, state, 0, signal);
+    }
+    const keepCache = core.kernel.opened(ino, state.attr.dataVersion);
+    const handle = addHandle(core, caller, state, flags);
+    return { handle, keepCache, directIo: (flags & O_DIRECT) !== 0 };
+  } catch (thrown) {
+    state.handles--;
+    core.inodes.collect(state);
+    throw thrown;
+  }
+}
+
+/** open(2) with O_CREAT: one commit. The kernel asks for it after it found no such name; someone may have been faster. */
+export async function create(
+  core: VfsCore,
+  writeBack: WriteBack,
+  caller: Caller,
+  parent: Ino,
+  name: Uint8Array,
+  mode: number,
+  flags: number,
+  signal?: AbortSignal,
+): Promise<OpenResult & { attr: Attr }> {
+  core.handles.checkRoom();
+  const node = { parent, name, mode: S_IFREG | (mode & 0o7777) };
+  let attr: Attr;
+  try {
+    attr = await makeNode(core, caller, node, signal);
+  } catch (thrown) {
+    if ((flags & O_EXCL) !== 0 || asFsError(thrown).code !== 'EEXIST') throw thrown;
+    return await openExisting(core, writeBack, caller, parent, name, flags, signal);
+  }
+  const state = core.inodes.retain(attr.ino as Ino, attr);
+  state.layout ??= new Layout(attr.dataVersion, true);
+  core.kernel.opened(attr.ino, attr.dataVersion);
+  const handle = addHandle(core, caller, state, flags);
+  return { handle, keepCache: false, directIo: (flags & O_DIRECT) !== 0, attr: state.view() };
+}
+
+async function openExisting(
+  core: VfsCore,
+  writeBack: WriteBack,
+  caller: Caller,
+  parent: Ino,
+  name: Uint8Array,
+  flags: number,
+  signal: AbortSignal | undefined,
+): Promise<OpenResult & { attr: Attr }> {
+  const { ino } = await lookup(core, parent, name, signal);
+  try {
+    const opened = await open(core, writeBack, caller, ino as Ino, flags, signal);
+    return { ...opened, attr: core.handles.file(opened.handle).state.view() };
+  } catch (thrown) {
+    core.kernel.forget(ino, 1);
+    throw thrown;
+  }
+}
+
+function addHandle(core: VfsCore, caller: Caller, state: InodeState, flags: number): FileHandle {
+  const { blockSizeBytes, readAheadBlocksMax } = core.options;
+  return core.handles.addFile({
+    state,
+    append: (flags & O_APPEND) !== 0,
+    writable: (flags & O_ACCMODE) !== O_RDONLY,
+    unprivileged: caller.uid !== 0,
+    readAhead: new ReadAhead(blockSizeBytes, readAheadBlocksMax),
+    errorSeen: state.errorSequence,
+  });
+}
