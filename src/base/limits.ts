@@ -40,6 +40,65 @@ export const READDIR_ENTRIES_MAX = 1024;
 /** Chunk rows per GetChunks answer. */
 export const CHUNKS_PER_REPLY_MAX = 16;
 
+// Clients ---------------------------------------------------------------------------------------------------
+/** How long an operation waits for the cluster before it fails with ETIMEDOUT, unless configured. */
+export const CLIENT_OPERATION_TIMEOUT_MS_DEFAULT = 30_000;
+/** Retries wait a random time in this range, growing. */
+export const CLIENT_BACKOFF_MS_MIN = 20;
+export const CLIENT_BACKOFF_MS_MAX = 500;
+/** While a leader is being elected, servers are asked at least this often: part of the failover time. */
+export const LEADER_PROBE_MS_MAX = 100;
+/** ... for this long; later the search slows down to CLIENT_BACKOFF_MS_MAX. */
+export const LEADER_PROBE_EAGER_MS = 5_000;
+/** The second server is asked this much after the first, so that a healthy cluster sees few connections. */
+export const LEADER_PROBE_STAGGER_MS = 50;
+/** A leader that answers no ping for this long is given up. */
+export const LEADER_SILENCE_MS = 1_000;
+/** A hello waits for the read barrier or the opening of a session. */
+export const HELLO_TIMEOUT_MS = 2_000;
+/** Addresses of meta servers remembered by a client. */
+export const META_ADDRESSES_MAX = 64;
+/** One try of a request; the operation goes on until its own timeout. */
+export const CLIENT_CALL_TIMEOUT_MS = 5_000;
+/** Commits waiting in a client for the session window; more are refused with EAGAIN. */
+export const COMMITS_WAITING_MAX = 16_384;
+/** Uploads of missing blocks before a commit fails: each means that garbage collection overtook the one before. */
+export const COMMIT_MISSING_TRIES_MAX = 4;
+/** How long closing a client waits for commits in flight. */
+export const CLIENT_CLOSE_WAIT_MS = 2_000;
+/** Inodes whose attributes a client caches; fewer than LEASES_PER_SESSION_MAX, so that the server recalls none for space. */
+export const CACHED_ATTRS_MAX = 60_000;
+/** Directory entries, present and absent, cached over all directories. */
+export const CACHED_DENTRIES_MAX = 200_000;
+/** Directories with cached entries. */
+export const CACHED_DIRECTORIES_MAX = 20_000;
+/** Extents cached over all files: about 200 bytes each. */
+export const CACHED_EXTENTS_MAX = 200_000;
+/** Inodes whose last recall is remembered, to refuse replies that it overtook. */
+export const CACHED_RECALLS_MAX = 10_000;
+/** Content of cached blocks. */
+export const BLOCK_CACHE_BYTES_DEFAULT = 256 * MIB;
+/** Blocks up to this size are cached when written; larger ones would cost a copy and push out what was read. */
+export const BLOCK_CACHE_WRITTEN_BYTES_MAX = 256 * KIB;
+/** Bytes of blocks being stored by one client; more wait. */
+export const PUT_BYTES_IN_FLIGHT_MAX = 64 * MIB;
+/** Blocks being fetched by one client; more wait. */
+export const GETS_IN_FLIGHT_MAX = 64;
+/** Blocks being fetched ahead; more are dropped. */
+export const PREFETCHES_IN_FLIGHT_MAX = 16;
+/** Bad copies being replaced; more are left to the scrubber. */
+export const REPAIRS_IN_FLIGHT_MAX = 4;
+/** A second owner is asked when the first has not answered a read for this long. */
+export const HEDGE_DELAY_MS_DEFAULT = 200;
+/** A node that could not be reached is tried last for this long. */
+export const NODE_DOWN_MS = 1_000;
+/** Ranges of the ring with their owners; a ring of 100 nodes has 3,200. */
+export const RING_RANGES_MAX = 8_192;
+/** Hops of one owner lookup; Chord needs log2 of the ring's size. */
+export const RING_HOPS_MAX = 64;
+/** One try to store or fetch a block of 4 MiB, on a slow disk. */
+export const BLOCK_CALL_TIMEOUT_MS = 10_000;
+
 // Sessions and leases -----------------------------------------------------------------------------------
 /** A client pings this often. */
 export const SESSION_PING_INTERVAL_MS = 250;
