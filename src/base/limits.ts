@@ -120,3 +120,11 @@ export const CALLS_IN_FLIGHT_MAX = 4096;
 export const SEGMENT_SIZE_BYTES_MAX = 256 * MIB;
 export const VIRTUAL_NODES_DEFAULT = 32;
 export const REPLICAS_DEFAULT = 3;
+
+// Namespace rows ------------------------------------------------------------------------------------------------
+/** Extents in one chunk row: four times what a file has whose windows are all about to be rewritten. A commit beyond it is
+ * refused with E2BIG, and the client rewrites the window as a block. */
+export const EXTENTS_PER_CHUNK_MAX = 4096;
+/** Inline bytes in one chunk row, which is rewritten with every change of the chunk; more is refused with E2BIG: blocks are
+ * what large content is for. Twice a window full of inline extents. */
+export const INLINE_BYTES_PER_CHUNK_MAX = 2 * EXTENTS_PER_WINDOW_MAX * INLINE_FILE_BYTES_MAX;
