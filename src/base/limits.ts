@@ -109,6 +109,46 @@ export const SESSION_TTL_MS = 30_000;
 export const LEASE_TTL_MS = 800;
 /** Inodes leased to one session; the oldest are recalled beyond it. Bounds the leader's memory. */
 export const LEASES_PER_SESSION_MAX = 100_000;
+/** Added to the lease time where the leader waits for it: clocks of two machines drift by far less than 6 %. */
+export const LEASE_MARGIN_MS = 50;
+/** Leases recalled at once when a session has too many: one message instead of one per read. */
+export const LEASE_EVICTION_BATCH = 1024;
+/** Sessions of one cluster; each costs the leader a liveness entry and every orphan round a query. */
+export const SESSIONS_MAX = 10_000;
+/** The leader looks for silent sessions this often. */
+export const SESSION_SWEEP_INTERVAL_MS = 1_000;
+/** Sessions expired by one command. */
+export const SESSIONS_EXPIRED_PER_COMMAND_MAX = 256;
+/** `client` of a Hello: host, pid and mount point, for people. */
+export const CLIENT_NAME_BYTES_MAX = 1024;
+/** `nonce` of a Hello: enough that no two clients choose the same. */
+export const SESSION_NONCE_BYTES = 16;
+/** A read that another commit keeps changing under its hands is answered without a lease after this many tries. */
+export const LEASED_READ_TRIES_MAX = 4;
+/** Block identifiers in one KnownBlocks request: 128 KiB of hashes. */
+export const KNOWN_BLOCKS_PER_REQUEST_MAX = 4096;
+
+// Orphans and block nodes at the meta leader -----------------------------------------------------------
+/** Unlinked inodes the leader keeps in mind; more stay in their rows and are found by the next scan. */
+export const ORPHAN_QUEUE_MAX = 100_000;
+/** Unlinked inodes asked about in one OpenInodesQuery. */
+export const ORPHAN_BATCH_MAX = 1024;
+/** Time between rounds of the orphan reaper, which also gathers unlinks into one query. */
+export const ORPHAN_ROUND_INTERVAL_MS = 500;
+/** An inode held open is asked about again after a time that grows to this. */
+export const ORPHAN_RETRY_MS_MAX = 8_000;
+/** A client that does not answer an OpenInodesQuery for this long makes the round fail; it is tried again. */
+export const ORPHAN_QUERY_TIMEOUT_MS = 5_000;
+/** Chunk rows deleted by one ReapOrphan command: bounds the time of one apply. */
+export const ORPHAN_CHUNKS_PER_REAP_MAX = 64;
+/** ReapOrphan commands in flight: they share the log's syncs with each other but leave room for commits. */
+export const ORPHAN_REAPS_IN_FLIGHT_MAX = 16;
+/** A block node without a report for this long is not alive. Block nodes report every second. */
+export const BLOCK_NODE_ALIVE_MS = 3_000;
+/** Block nodes in the registry. */
+export const BLOCK_NODES_MAX = 4096;
+/** The registry row of a block node is rewritten when its use changed by more than this, or by 5 %. */
+export const BLOCK_NODE_USED_CHANGE_BYTES = 1024 * MIB;
 
 // Raft ------------------------------------------------------------------------------------------------------
 export const RAFT_TICK_MS = 50;
@@ -139,3 +179,11 @@ export const CALLS_IN_FLIGHT_MAX = 4096;
 export const SEGMENT_SIZE_BYTES_MAX = 256 * MIB;
 export const VIRTUAL_NODES_DEFAULT = 32;
 export const REPLICAS_DEFAULT = 3;
+
+// Namespace rows ------------------------------------------------------------------------------------------------
+/** Extents in one chunk row: four times what a file has whose windows are all about to be rewritten. A commit beyond it is
+ * refused with E2BIG, and the client rewrites the window as a block. */
+export const EXTENTS_PER_CHUNK_MAX = 4096;
+/** Inline bytes in one chunk row, which is rewritten with every change of the chunk; more is refused with E2BIG: blocks are
+ * what large content is for. Twice a window full of inline extents. */
+export const INLINE_BYTES_PER_CHUNK_MAX = 2 * EXTENTS_PER_WINDOW_MAX * INLINE_FILE_BYTES_MAX;

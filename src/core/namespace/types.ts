@@ -16,12 +16,47 @@ export class RowNotLoaded extends Error {
   }
 }
 
+/** How a row's message becomes bytes and back. */
+export interface RowCodec<T> {
+  encode(value: T): Uint8Array;
+  decode(bytes: Uint8Array): T;
+}
+
 /** Rows by key. A command sees the writes of the commands before it in the batch. */
 export interface Rows {
   /** Throws RowNotLoaded. The value must not be changed in place. */
   get(key: Uint8Array): Uint8Array | undefined;
   put(key: Uint8Array, value: Uint8Array): void;
   del(key: Uint8Array): void;
+  /** `get`, decoded; the message is shared and must not be changed in place. A key is always used with one codec. */
+  read<T extends object>(key: Uint8Array, codec: RowCodec<T>): T | undefined;
+  /** `put` of a message, which must not be changed afterwards. It may be encoded much later. */
+  write<T extends object>(key: Uint8Array, codec: RowCodec<T>, value: T): void;
+  /** Throws RowNotLoaded with all keys that are not loaded: one round trip instead of one per key. */
+  require(keys: readonly Uint8Array[]): void;
+  /** Opens a savepoint. They nest. */
+  begin(): void;
+  /** Keeps the writes since the last `begin`. */
+  commit(): void;
+  /** Takes back the writes since the last `begin`. */
+  rollback(): void;
+}
+
+/** One write of a batch, as ports/kv-store.ts has it. */
+export type RowWrite =
+  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: Uint8Array };
+
+/** The reading half of ports/kv-store.ts, which this layer must not import. */
+export interface RowSource {
+  get(key: Uint8Array): Promise<Uint8Array | undefined>;
+  getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
+  scan(range: {
+    readonly gte: Uint8Array;
+    readonly lt: Uint8Array;
+    readonly limit?: number;
+    readonly reverse?: boolean;
+  }): AsyncIterableIterator<readonly [key: Uint8Array, value: Uint8Array]>;
 }
 
 /** What applying one command gave. */

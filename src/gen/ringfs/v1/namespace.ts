@@ -181,6 +181,10 @@ export interface RemoveXattr {
   name: Uint8Array;
 }
 
+/**
+ * One operation. An inode number of 2^53 - 1 - k in any of its fields stands for the inode made by the MakeNode that is
+ * op k of the same commit, so that a file can be made and written in one commit.
+ */
 export interface Op {
   body:
     | { $case: "makeNode"; value: MakeNode }

@@ -1,0 +1,59 @@
+import { EMPTY_BYTES } from '../../base/bytes.ts';
+import { ROOT_INO } from '../../base/ids.ts';
+import type { InitCluster, RegisterBlockNode, Time } from '../../gen/ringfs/v1/namespace.ts';
+import { S_IFDIR } from './context.ts';
+import { takeIno } from './counters.ts';
+import { blockNodeKey, CLUSTER_KEY, inodeKey } from './keys.ts';
+import { done, refused } from './outcome.ts';
+import { ATTR, BLOCK_NODE, CLUSTER } from './rows.ts';
+import type { ApplyOutcome, Rows } from './types.ts';
+
+/** The version of the rows that this code reads and writes (FORMAT.md). */
+export const FORMAT_VERSION = 1;
+
+const EPOCH: Time = { sec: 0, nsec: 0 };
+const NODE_ID = /^[\x21-\x7e]{1,128}$/;
+
+/** A cluster that has its identity keeps it. */
+export function initCluster(rows: Rows, index: number, command: InitCluster): ApplyOutcome {
+  if (rows.read(CLUSTER_KEY, CLUSTER) !== undefined) return done(index, 0, true);
+  if (command.formatVersion !== FORMAT_VERSION) return refused(index, 'EINVAL', 'unknown format version');
+  if (command.clusterId === '' || command.replicas === 0) return refused(index, 'EINVAL', 'incomplete');
+  const time = command.time ?? EPOCH;
+  const { clusterId, replicas, formatVersion } = command;
+  const ino = takeIno(rows, index);
+  rows.write(CLUSTER_KEY, CLUSTER, { clusterId, replicas, formatVersion, time, version: index });
+  const { sec, nsec } = time;
+  rows.write(inodeKey(ino), ATTR, {
+    ino,
+    mode: S_IFDIR | 0o755,
+    nlink: 2,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    size: 0,
+    allocatedBytes: 0,
+    atimeSec: sec,
+    atimeNsec: nsec,
+    mtimeSec: sec,
+    mtimeNsec: nsec,
+    ctimeSec: sec,
+    ctimeNsec: nsec,
+    btimeSec: sec,
+    btimeNsec: nsec,
+    version: index,
+    dataVersion: index,
+    parent: ROOT_INO,
+    symlinkTarget: EMPTY_BYTES,
+    hasXattrs: false,
+  });
+  return done(index);
+}
+
+/** Adds a block node to the registry, or replaces what it said before. */
+export function registerBlockNode(rows: Rows, index: number, command: RegisterBlockNode): ApplyOutcome {
+  const { node } = command;
+  if (node === undefined || !NODE_ID.test(node.id)) return refused(index, 'EINVAL', 'id of a block node');
+  rows.write(blockNodeKey(node.id), BLOCK_NODE, { node, version: index });
+  return done(index);
+}

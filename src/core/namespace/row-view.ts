@@ -1,0 +1,216 @@
+import { assert } from '../../base/assert.ts';
+import type { RowCodec, Rows, RowWrite } from './types.ts';
+import { RowNotLoaded } from './types.ts';
+
+/** Bookkeeping of one row in memory apart from its key and value, in bytes; measured roughly, V8 on 64 bits. */
+const ENTRY_OVERHEAD_BYTES = 400;
+
+/** One row as known here. Replaced, never changed, except that `bytes` and `decoded` are filled in when needed. */
+interface Entry {
+  readonly key: Uint8Array;
+  readonly present: boolean;
+  bytes: Uint8Array | undefined;
+  decoded: object | undefined;
+  readonly codec: RowCodec<object> | undefined;
+  dirty: boolean;
+}
+
+interface Undo {
+  readonly id: string;
+  readonly previous: Entry | undefined;
+}
+
+/**
+ * The rows that the driver has loaded, with the writes of the batch on top: at the same time the cache of hot rows, since
+ * nobody but the state machine writes them. The driver, for each batch:
+ *
+ *     load(missing(prefetchKeys(command))); applyCommand(view, ...); on RowNotLoaded load its keys and apply again;
+ *     store.write(view.takeWrites()).
+ *
+ * A batch must be in the store before rows are loaded for the batch after the next: rows written by the last batch taken are
+ * never evicted, older ones may be and are then read from the store again.
+ *
+ * Eviction is by generations: a row that is not used while half the limit's worth of others is used goes.
+ */
+export class RowView implements Rows {
+  readonly #bytesMax: number;
+  #young = new Map<string, Entry>();
+  #old = new Map<string, Entry>();
+  #youngBytes = 0;
+  /** Keys with writes not yet taken. */
+  readonly #dirty = new Map<string, Entry>();
+  readonly #undo: Undo[] = [];
+  readonly #savepoints: number[] = [];
+
+  constructor(options: { readonly cacheBytesMax: number }) {
+    this.#bytesMax = options.cacheBytesMax;
+  }
+
+  /** Makes a row known; undefined: there is none. A row that is known already keeps its value. */
+  load(key: Uint8Array, value: Uint8Array | undefined): void {
+    const id = idOf(key);
+    if (this.#find(id) !== undefined) return;
+    this.#insert(id, {
+      key,
+      present: value !== undefined,
+      bytes: value,
+      decoded: undefined,
+      codec: undefined,
+      dirty: false,
+    });
+  }
+
+  /** Those of `keys` that must be loaded, each once. */
+  missing(keys: readonly Uint8Array[]): Uint8Array[] {
+    const out: Uint8Array[] = [];
+    const seen = new Set<string>();
+    for (const key of keys) {
+      const id = idOf(key);
+      if (seen.has(id) || this.#find(id) !== undefined) continue;
+      seen.add(id);
+      out.push(key);
+    }
+    return out;
+  }
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    const entry = this.#entry(key);
+    return entry.present ? bytesOf(entry) : undefined;
+  }
+
+  put(key: Uint8Array, value: Uint8Array): void {
+    this.#change({ key, present: true, bytes: value, decoded: undefined, codec: undefined, dirty: true });
+  }
+
+  del(key: Uint8Array): void {
+    this.#change({
+      key,
+      present: false,
+      bytes: undefined,
+      decoded: undefined,
+      codec: undefined,
+      dirty: true,
+    });
+  }
+
+  read<T extends object>(key: Uint8Array, codec: RowCodec<T>): T | undefined {
+    const entry = this.#entry(key);
+    if (!entry.present) return undefined;
+    entry.decoded ??= codec.decode(bytesOf(entry));
+    return entry.decoded as T;
+  }
+
+  write<T extends object>(key: Uint8Array, codec: RowCodec<T>, value: T): void {
+    // Encoded when the batch is taken: a row that many commands of a batch write is encoded once.
+    this.#change({
+      key,
+      present: true,
+      bytes: undefined,
+      decoded: value,
+      codec: codec as RowCodec<object>,
+      dirty: true,
+    });
+  }
+
+  require(keys: readonly Uint8Array[]): void {
+    const missing = this.missing(keys);
+    if (missing.length > 0) throw new RowNotLoaded(missing);
+  }
+
+  begin(): void {
+    this.#savepoints.push(this.#undo.length);
+  }
+
+  commit(): void {
+    assert(this.#savepoints.pop() !== undefined, 'commit without begin');
+    if (this.#savepoints.length === 0) this.#undo.length = 0;
+  }
+
+  rollback(): void {
+    const savepoint = this.#savepoints.pop();
+    assert(savepoint !== undefined, 'rollback without begin');
+    while (this.#undo.length > savepoint) this.#restore(this.#undo.pop()!);
+  }
+
+  /** The writes since the last call, one per key; they are the caller's to store. Also the moment of eviction. */
+  takeWrites(): RowWrite[] {
+    assert(this.#savepoints.length === 0, 'writes are taken between commands');
+    const writes: RowWrite[] = [];
+    for (const entry of this.#dirty.values()) {
+      entry.dirty = false;
+      if (entry.present) writes.push({ type: 'put', key: entry.key, value: bytesOf(entry) });
+      else writes.push({ type: 'del', key: entry.key });
+      this.#youngBytes += entry.bytes?.length ?? 0;
+    }
+    this.#dirty.clear();
+    if (this.#youngBytes > this.#bytesMax / 2) this.#rotate();
+    return writes;
+  }
+
+  /** Forgets everything: the store was replaced by a snapshot. */
+  clear(): void {
+    assert(this.#savepoints.length === 0 && this.#dirty.size === 0, 'nothing is lost by clear');
+    this.#young.clear();
+    this.#old.clear();
+    this.#youngBytes = 0;
+  }
+
+  /** Rows known, present or absent. */
+  get size(): number {
+    return this.#young.size + this.#old.size;
+  }
+
+  #rotate(): void {
+    this.#old = this.#young;
+    this.#young = new Map();
+    this.#youngBytes = 0;
+  }
+
+  #entry(key: Uint8Array): Entry {
+    const entry = this.#find(idOf(key));
+    if (entry === undefined) throw new RowNotLoaded([key]);
+    return entry;
+  }
+
+  #find(id: string): Entry | undefined {
+    const young = this.#young.get(id);
+    if (young !== undefined) return young;
+    const old = this.#old.get(id);
+    if (old === undefined) return undefined;
+    this.#old.delete(id);
+    this.#insert(id, old);
+    return old;
+  }
+
+  #insert(id: string, entry: Entry): void {
+    this.#young.set(id, entry);
+    this.#youngBytes += entry.key.length + (entry.bytes?.length ?? 0) + ENTRY_OVERHEAD_BYTES;
+  }
+
+  #change(entry: Entry): void {
+    const id = idOf(entry.key);
+    const previous = this.#find(id);
+    if (this.#savepoints.length > 0) this.#undo.push({ id, previous });
+    if (previous === undefined) this.#insert(id, entry);
+    else this.#young.set(id, entry);
+    this.#dirty.set(id, entry);
+  }
+
+  #restore(undo: Undo): void {
+    const { id, previous } = undo;
+    if (previous === undefined) this.#young.delete(id);
+    else this.#young.set(id, previous);
+    if (previous?.dirty === true) this.#dirty.set(id, previous);
+    else this.#dirty.delete(id);
+  }
+}
+
+function bytesOf(entry: Entry): Uint8Array {
+  entry.bytes ??= entry.codec!.encode(entry.decoded!);
+  return entry.bytes;
+}
+
+/** One character per byte. Keys are short, so a loop beats the general conversion of base/bytes.ts. */
+function idOf(key: Uint8Array): string {
+  return String.fromCharCode.apply(null, key as unknown as number[]);
+}

@@ -1,0 +1,40 @@
+import { Attr, Chunk, CommitResult, Dentry, type MessageFns } from '../../gen/ringfs/v1/namespace.ts';
+import {
+  BitmapRow,
+  BlockNodeRow,
+  BlockRow,
+  ClusterRow,
+  CondemnedRow,
+  CountersRow,
+  NonceRow,
+  OrphanRow,
+  SessionRow,
+  XattrNamesRow,
+  XattrRow,
+} from '../../gen/ringfs/v1/rows.ts';
+import type { RowCodec } from './types.ts';
+
+/** The message of each table. */
+
+function codec<T>(message: MessageFns<T>): RowCodec<T> {
+  return {
+    encode: (value) => message.encode(value).finish(),
+    decode: (bytes) => message.decode(bytes),
+  };
+}
+
+export const ATTR: RowCodec<Attr> = codec(Attr);
+export const DENTRY: RowCodec<Dentry> = codec(Dentry);
+export const CHUNK: RowCodec<Chunk> = codec(Chunk);
+export const ANSWER: RowCodec<CommitResult> = codec(CommitResult);
+export const CLUSTER: RowCodec<ClusterRow> = codec(ClusterRow);
+export const COUNTERS: RowCodec<CountersRow> = codec(CountersRow);
+export const XATTR_NAMES: RowCodec<XattrNamesRow> = codec(XattrNamesRow);
+export const XATTR: RowCodec<XattrRow> = codec(XattrRow);
+export const BITMAP: RowCodec<BitmapRow> = codec(BitmapRow);
+export const BLOCK: RowCodec<BlockRow> = codec(BlockRow);
+export const CONDEMNED: RowCodec<CondemnedRow> = codec(CondemnedRow);
+export const SESSION: RowCodec<SessionRow> = codec(SessionRow);
+export const NONCE: RowCodec<NonceRow> = codec(NonceRow);
+export const ORPHAN: RowCodec<OrphanRow> = codec(OrphanRow);
+export const BLOCK_NODE: RowCodec<BlockNodeRow> = codec(BlockNodeRow);
