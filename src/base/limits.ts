@@ -40,6 +40,65 @@ export const READDIR_ENTRIES_MAX = 1024;
 /** Chunk rows per GetChunks answer. */
 export const CHUNKS_PER_REPLY_MAX = 16;
 
+// Clients ---------------------------------------------------------------------------------------------------
+/** How long an operation waits for the cluster before it fails with ETIMEDOUT, unless configured. */
+export const CLIENT_OPERATION_TIMEOUT_MS_DEFAULT = 30_000;
+/** Retries wait a random time in this range, growing. */
+export const CLIENT_BACKOFF_MS_MIN = 20;
+export const CLIENT_BACKOFF_MS_MAX = 500;
+/** While a leader is being elected, servers are asked at least this often: part of the failover time. */
+export const LEADER_PROBE_MS_MAX = 100;
+/** ... for this long; later the search slows down to CLIENT_BACKOFF_MS_MAX. */
+export const LEADER_PROBE_EAGER_MS = 5_000;
+/** The second server is asked this much after the first, so that a healthy cluster sees few connections. */
+export const LEADER_PROBE_STAGGER_MS = 50;
+/** A leader that answers no ping for this long is given up. */
+export const LEADER_SILENCE_MS = 1_000;
+/** A hello waits for the read barrier or the opening of a session. */
+export const HELLO_TIMEOUT_MS = 2_000;
+/** Addresses of meta servers remembered by a client. */
+export const META_ADDRESSES_MAX = 64;
+/** One try of a request; the operation goes on until its own timeout. */
+export const CLIENT_CALL_TIMEOUT_MS = 5_000;
+/** Commits waiting in a client for the session window; more are refused with EAGAIN. */
+export const COMMITS_WAITING_MAX = 16_384;
+/** Uploads of missing blocks before a commit fails: each means that garbage collection overtook the one before. */
+export const COMMIT_MISSING_TRIES_MAX = 4;
+/** How long closing a client waits for commits in flight. */
+export const CLIENT_CLOSE_WAIT_MS = 2_000;
+/** Inodes whose attributes a client caches; fewer than LEASES_PER_SESSION_MAX, so that the server recalls none for space. */
+export const CACHED_ATTRS_MAX = 60_000;
+/** Directory entries, present and absent, cached over all directories. */
+export const CACHED_DENTRIES_MAX = 200_000;
+/** Directories with cached entries. */
+export const CACHED_DIRECTORIES_MAX = 20_000;
+/** Extents cached over all files: about 200 bytes each. */
+export const CACHED_EXTENTS_MAX = 200_000;
+/** Inodes whose last recall is remembered, to refuse replies that it overtook. */
+export const CACHED_RECALLS_MAX = 10_000;
+/** Content of cached blocks. */
+export const BLOCK_CACHE_BYTES_DEFAULT = 256 * MIB;
+/** Blocks up to this size are cached when written; larger ones would cost a copy and push out what was read. */
+export const BLOCK_CACHE_WRITTEN_BYTES_MAX = 256 * KIB;
+/** Bytes of blocks being stored by one client; more wait. */
+export const PUT_BYTES_IN_FLIGHT_MAX = 64 * MIB;
+/** Blocks being fetched by one client; more wait. */
+export const GETS_IN_FLIGHT_MAX = 64;
+/** Blocks being fetched ahead; more are dropped. */
+export const PREFETCHES_IN_FLIGHT_MAX = 16;
+/** Bad copies being replaced; more are left to the scrubber. */
+export const REPAIRS_IN_FLIGHT_MAX = 4;
+/** A second owner is asked when the first has not answered a read for this long. */
+export const HEDGE_DELAY_MS_DEFAULT = 200;
+/** A node that could not be reached is tried last for this long. */
+export const NODE_DOWN_MS = 1_000;
+/** Ranges of the ring with their owners; a ring of 100 nodes has 3,200. */
+export const RING_RANGES_MAX = 8_192;
+/** Hops of one owner lookup; Chord needs log2 of the ring's size. */
+export const RING_HOPS_MAX = 64;
+/** One try to store or fetch a block of 4 MiB, on a slow disk. */
+export const BLOCK_CALL_TIMEOUT_MS = 10_000;
+
 // Sessions and leases -----------------------------------------------------------------------------------
 /** A client pings this often. */
 export const SESSION_PING_INTERVAL_MS = 250;
@@ -50,6 +109,46 @@ export const SESSION_TTL_MS = 30_000;
 export const LEASE_TTL_MS = 800;
 /** Inodes leased to one session; the oldest are recalled beyond it. Bounds the leader's memory. */
 export const LEASES_PER_SESSION_MAX = 100_000;
+/** Added to the lease time where the leader waits for it: clocks of two machines drift by far less than 6 %. */
+export const LEASE_MARGIN_MS = 50;
+/** Leases recalled at once when a session has too many: one message instead of one per read. */
+export const LEASE_EVICTION_BATCH = 1024;
+/** Sessions of one cluster; each costs the leader a liveness entry and every orphan round a query. */
+export const SESSIONS_MAX = 10_000;
+/** The leader looks for silent sessions this often. */
+export const SESSION_SWEEP_INTERVAL_MS = 1_000;
+/** Sessions expired by one command. */
+export const SESSIONS_EXPIRED_PER_COMMAND_MAX = 256;
+/** `client` of a Hello: host, pid and mount point, for people. */
+export const CLIENT_NAME_BYTES_MAX = 1024;
+/** `nonce` of a Hello: enough that no two clients choose the same. */
+export const SESSION_NONCE_BYTES = 16;
+/** A read that another commit keeps changing under its hands is answered without a lease after this many tries. */
+export const LEASED_READ_TRIES_MAX = 4;
+/** Block identifiers in one KnownBlocks request: 128 KiB of hashes. */
+export const KNOWN_BLOCKS_PER_REQUEST_MAX = 4096;
+
+// Orphans and block nodes at the meta leader -----------------------------------------------------------
+/** Unlinked inodes the leader keeps in mind; more stay in their rows and are found by the next scan. */
+export const ORPHAN_QUEUE_MAX = 100_000;
+/** Unlinked inodes asked about in one OpenInodesQuery. */
+export const ORPHAN_BATCH_MAX = 1024;
+/** Time between rounds of the orphan reaper, which also gathers unlinks into one query. */
+export const ORPHAN_ROUND_INTERVAL_MS = 500;
+/** An inode held open is asked about again after a time that grows to this. */
+export const ORPHAN_RETRY_MS_MAX = 8_000;
+/** A client that does not answer an OpenInodesQuery for this long makes the round fail; it is tried again. */
+export const ORPHAN_QUERY_TIMEOUT_MS = 5_000;
+/** Chunk rows deleted by one ReapOrphan command: bounds the time of one apply. */
+export const ORPHAN_CHUNKS_PER_REAP_MAX = 64;
+/** ReapOrphan commands in flight: they share the log's syncs with each other but leave room for commits. */
+export const ORPHAN_REAPS_IN_FLIGHT_MAX = 16;
+/** A block node without a report for this long is not alive. Block nodes report every second. */
+export const BLOCK_NODE_ALIVE_MS = 3_000;
+/** Block nodes in the registry. */
+export const BLOCK_NODES_MAX = 4096;
+/** The registry row of a block node is rewritten when its use changed by more than this, or by 5 %. */
+export const BLOCK_NODE_USED_CHANGE_BYTES = 1024 * MIB;
 
 // Raft ------------------------------------------------------------------------------------------------------
 export const RAFT_TICK_MS = 50;

@@ -10,7 +10,7 @@ import type { KvStore } from '../../src/ports/kv-store.ts';
 import type { MetaStorage } from '../../src/ports/meta-storage.ts';
 import { MemoryRaftNetwork } from './memory-raft-network.ts';
 import { RecordingLogger } from './recording-logger.ts';
-import { VirtualTimers } from './virtual-timers.ts';
+import { SteppedTimers } from './virtual-timers.ts';
 
 export const CLUSTER_ID = '6f1c1c1e-0000-4000-8000-000000000001';
 
@@ -23,7 +23,7 @@ export interface ClusterOptions {
 
 /** Drivers over an in-memory network and virtual time. Stores may be real: time waits for them. */
 export class ReplicaCluster {
-  readonly timers = new VirtualTimers();
+  readonly timers = new SteppedTimers();
   readonly logger = new RecordingLogger();
   readonly network = new MemoryRaftNetwork(CLUSTER_ID);
   readonly ids: readonly ServerId[];

@@ -1,81 +1,111 @@
 import type { Instant, TimerHandle, Timers } from '../../src/ports/clock.ts';
 
-interface Entry {
-  readonly atMs: number;
+interface Pending {
+  readonly at: number;
   readonly order: number;
   readonly callback: () => void;
 }
 
-/** Time that passes only when a test says so. */
+/**
+ * Time that moves only when a test says so. Callbacks run in the order of their due time, then of their
+ * scheduling, and everything that they set off as microtasks finishes before the next one runs.
+ */
 export class VirtualTimers implements Timers {
-  #nowMs = 0;
+  #now = 0;
   #order = 0;
-  #entries: Entry[] = [];
+  readonly #pending = new Set<Pending>();
 
   nowMs(): number {
-    return this.#nowMs;
+    return this.#now;
   }
 
   wallTime(): Instant {
-    const ms = 1_700_000_000_000 + this.#nowMs;
-    return { sec: Math.floor(ms / 1000), nsec: Math.floor((ms % 1000) * 1e6) };
+    const sec = Math.floor(this.#now / 1000);
+    return { sec: 1_700_000_000 + sec, nsec: Math.floor((this.#now - sec * 1000) * 1e6) };
   }
 
   after(delayMs: number, callback: () => void): TimerHandle {
-    const entry: Entry = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, callback };
-    this.#entries.push(entry);
-    return {
-      cancel: () => {
-        this.#entries = this.#entries.filter((e) => e !== entry);
-      },
-    };
+    const entry: Pending = { at: this.#now + Math.max(0, delayMs), order: this.#order++, callback };
+    this.#pending.add(entry);
+    return { cancel: () => this.#pending.delete(entry) };
   }
 
-  async sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
-    await new Promise<void>((resolve, reject) => {
-      const timer = this.after(delayMs, () => {
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const onAbort = (): void => {
+        handle.cancel();
+        reject(signal?.reason as Error);
+      };
+      const handle = this.after(delayMs, () => {
         signal?.removeEventListener('abort', onAbort);
         resolve();
       });
-      const onAbort = (): void => {
-        timer.cancel();
-        reject(signal?.reason as Error);
-      };
       signal?.addEventListener('abort', onAbort, { once: true });
     });
   }
 
-  /** Timers waiting. */
-  get pending(): number {
-    return this.#entries.length;
+  /** Timers that wait: a test that expects none can say so. */
+  get waiting(): number {
+    return this.#pending.size;
   }
 
-  /** Lets `ms` pass, calling what becomes due in order, each at its time. */
-  advance(ms: number): void {
-    const until = this.#nowMs + ms;
+  /** Let `ms` pass. */
+  async advance(ms: number): Promise<void> {
+    const end = this.#now + ms;
+    await settle();
     for (;;) {
-      const next = this.#next(until);
+      const next = this.#earliest(end);
       if (next === undefined) break;
-      this.#entries = this.#entries.filter((e) => e !== next);
-      this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      this.#pending.delete(next);
+      this.#now = Math.max(this.#now, next.at);
       next.callback();
+      await settle();
     }
-    this.#nowMs = until;
+    this.#now = end;
   }
 
-  /** The event loop stood still for `ms`: what became due meanwhile is called once, late. */
-  stall(ms: number): void {
-    this.#nowMs += ms;
-    this.advance(0);
+  /** Let time pass until `condition` holds; throws when it does not within `limitMs`. */
+  async until(condition: () => boolean, limitMs: number, what: string): Promise<void> {
+    const end = this.#now + limitMs;
+    await settle();
+    while (!condition()) {
+      const next = this.#earliest(end);
+      if (next === undefined) throw new Error(`not within ${limitMs} ms: ${what}`);
+      this.#pending.delete(next);
+      this.#now = Math.max(this.#now, next.at);
+      next.callback();
+      await settle();
+    }
   }
 
-  #next(until: number): Entry | undefined {
-    let best: Entry | undefined;
-    for (const e of this.#entries) {
-      if (e.atMs > until) continue;
-      if (best === undefined || e.atMs < best.atMs || (e.atMs === best.atMs && e.order < best.order)) best = e;
+  /** The result of `promise`, letting as much time pass as it needs, up to `limitMs`. */
+  async resolve<T>(promise: Promise<T>, limitMs = 600_000): Promise<T> {
+    let done = false;
+    const finish = (): void => {
+      done = true;
+    };
+    promise.then(finish, finish);
+    await this.until(() => done, limitMs, 'promise');
+    return promise;
+  }
+
+  #earliest(end: number): Pending | undefined {
+    let best: Pending | undefined;
+    for (const entry of this.#pending) {
+      if (entry.at > end) continue;
+      if (best === undefined || entry.at < best.at || (entry.at === best.at && entry.order < best.order)) {
+        best = entry;
+      }
     }
     return best;
   }
+}
+
+/** All microtasks run before an immediate does; a second turn covers what an immediate itself set off. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 2; i++) await new Promise<void>((resolve) => setImmediate(resolve));
 }

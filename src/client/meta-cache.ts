@@ -1,0 +1,244 @@
+import { CACHED_ATTRS_MAX, CACHED_RECALLS_MAX } from '../base/limits.ts';
+import type {
+  DirEntry,
+  GetAttrReply,
+  GetChunksReply,
+  LookupReply,
+  ReadDirReply,
+  RecalledInode,
+} from '../gen/ringfs/v1/meta.ts';
+import type { Attr, Chunk, CommitOk, Op, TouchedInode } from '../gen/ringfs/v1/namespace.ts';
+import { ChunkCache } from './chunk-cache.ts';
+import { commitEffects, isDirectory, typeOf } from './commit-effects.ts';
+import { DirectoryCache } from './directory-cache.ts';
+import { LruMap } from './lru.ts';
+
+/** The state of the cache when a request was sent; says whether its reply may still be kept when it arrives. */
+export interface CacheToken {
+  readonly epoch: number;
+  readonly recalls: number;
+}
+
+export interface DirectoryPage {
+  readonly entries: readonly DirEntry[];
+  readonly end: boolean;
+  readonly attr: Attr;
+}
+
+export interface Layout {
+  readonly chunks: readonly Chunk[];
+  readonly attr: Attr;
+}
+
+export interface MetaCacheOptions {
+  readonly attrsMax?: number;
+  readonly dentriesMax?: number;
+  readonly extentsMax?: number;
+}
+
+/**
+ * Attributes, directory entries and layouts that the leader leases to this client. Whatever is answered from here is what
+ * the leader would answer, as long as the lease holds: everything is dropped when it ends, an inode is dropped when it is
+ * recalled, and a reply is not kept when a recall overtook it.
+ */
+export class MetaCache {
+  readonly #leaseHeld: () => boolean;
+  readonly #attrs: LruMap<number, Attr>;
+  readonly #directories: DirectoryCache;
+  readonly #chunks: ChunkCache;
+  /** Recalls are counted; this is the count at the last recall of an inode. Oldest first. */
+  readonly #recalledAt = new Map<number, number>();
+  /** Recalls up to this count may be missing from `#recalledAt`. */
+  #recallsForgotten = 0;
+  #recalls = 0;
+  #epoch = 0;
+
+  constructor(leaseHeld: () => boolean, options: MetaCacheOptions = {}) {
+    this.#leaseHeld = leaseHeld;
+    this.#attrs = new LruMap(options.attrsMax ?? CACHED_ATTRS_MAX);
+    this.#directories = new DirectoryCache(options.dentriesMax);
+    this.#chunks = new ChunkCache(options.extentsMax);
+  }
+
+  get recalls(): number {
+    return this.#recalls;
+  }
+
+  get size(): { readonly attrs: number; readonly dentries: number; readonly extents: number } {
+    return {
+      attrs: this.#attrs.size,
+      dentries: this.#directories.weight,
+      extents: this.#chunks.weight,
+    };
+  }
+
+  token(): CacheToken {
+    return { epoch: this.#epoch, recalls: this.#recalls };
+  }
+
+  /** Everything may have changed; replies to what was sent before are not kept either. */
+  reset(): void {
+    this.#epoch++;
+    this.#attrs.clear();
+    this.#directories.clear();
+    this.#chunks.clear();
+    this.#recalledAt.clear();
+  }
+
+  recall(inodes: readonly RecalledInode[]): void {
+    for (const { ino } of inodes) {
+      this.#recalls++;
+      this.#attrs.delete(ino);
+      this.#directories.drop(ino);
+      this.#chunks.drop(ino);
+      this.#recalledAt.delete(ino);
+      this.#recalledAt.set(ino, this.#recalls);
+    }
+    for (const [ino, count] of this.#recalledAt) {
+      if (this.#recalledAt.size <= CACHED_RECALLS_MAX) break;
+      this.#recalledAt.delete(ino);
+      this.#recallsForgotten = count;
+    }
+  }
+
+  // Reading -------------------------------------------------------------------------------------------------
+
+  attr(ino: number): Attr | undefined {
+    return this.#leaseHeld() ? this.#attrs.get(ino) : undefined;
+  }
+
+  /** Undefined: not known. Null: known to be absent. */
+  lookup(parent: number, name: Uint8Array): Attr | null | undefined {
+    return this.#leaseHeld() ? this.#lookup(parent, name) : undefined;
+  }
+
+  #lookup(parent: number, name: Uint8Array): Attr | null | undefined {
+    // The attributes may be ahead of the entries while the answer to a commit of ours is on its way.
+    const attr = this.#attrs.peek(parent);
+    if (attr !== undefined && this.#directories.version(parent) !== attr.dataVersion) return undefined;
+    const entry = this.#directories.entry(parent, name);
+    return entry ? this.#attrs.get(entry.ino) : entry;
+  }
+
+  page(ino: number, after: Uint8Array, limit: number, withAttrs: boolean): DirectoryPage | undefined {
+    return this.#leaseHeld() ? this.#page(ino, after, limit, withAttrs) : undefined;
+  }
+
+  #page(ino: number, after: Uint8Array, limit: number, withAttrs: boolean): DirectoryPage | undefined {
+    const attr = this.#attrs.get(ino);
+    if (attr === undefined || this.#directories.version(ino) !== attr.dataVersion) return undefined;
+    const list = this.#directories.list(ino, after, limit);
+    if (list === undefined) return undefined;
+    const entries: DirEntry[] = [];
+    for (const { name, entry } of list.entries) {
+      const entryAttr = withAttrs ? this.#attrs.get(entry.ino) : undefined;
+      if (withAttrs && entryAttr === undefined) return undefined;
+      entries.push({ name, ino: entry.ino, type: entry.type, attr: entryAttr });
+    }
+    return { entries, end: list.end, attr };
+  }
+
+  layout(ino: number, first: number, count: number): Layout | undefined {
+    return this.#leaseHeld() ? this.#layout(ino, first, count) : undefined;
+  }
+
+  #layout(ino: number, first: number, count: number): Layout | undefined {
+    const attr = this.#attrs.get(ino);
+    if (attr === undefined || this.#chunks.version(ino) !== attr.dataVersion) return undefined;
+    const chunks = this.#chunks.get(ino, first, count);
+    return chunks === undefined ? undefined : { chunks, attr };
+  }
+
+  // Keeping replies -------------------------------------------------------------------------------------------
+
+  putAttr(token: CacheToken, reply: GetAttrReply): void {
+    if (reply.leased && reply.attr !== undefined) this.#putAttr(token, reply.attr);
+  }
+
+  putLookup(token: CacheToken, parent: number, name: Uint8Array, reply: LookupReply): void {
+    const { attr, parentAttr } = reply;
+    if (!reply.leased || parentAttr === undefined || !this.#accepts(token, parent)) return;
+    this.#newest(parentAttr);
+    const entry = reply.found && attr !== undefined ? { ino: attr.ino, type: typeOf(attr.mode) } : null;
+    this.#directories.putEntry(parent, parentAttr.dataVersion, name, entry);
+    if (reply.found && attr !== undefined) this.#putAttr(token, attr);
+  }
+
+  putPage(token: CacheToken, ino: number, after: Uint8Array, reply: ReadDirReply): void {
+    if (!reply.leased || reply.attr === undefined || !this.#accepts(token, ino)) return;
+    this.#newest(reply.attr);
+    this.#directories.putPage(ino, reply.attr.dataVersion, after, reply.entries, reply.end);
+    for (const entry of reply.entries) if (entry.attr !== undefined) this.#putAttr(token, entry.attr);
+  }
+
+  putLayout(token: CacheToken, ino: number, first: number, count: number, reply: GetChunksReply): void {
+    if (!reply.leased || reply.attr === undefined || !this.#accepts(token, ino)) return;
+    this.#newest(reply.attr);
+    this.#chunks.put(ino, reply.attr.dataVersion, first, count, reply.chunks);
+  }
+
+  #putAttr(token: CacheToken, attr: Attr): void {
+    if (this.#accepts(token, attr.ino)) this.#newest(attr);
+  }
+
+  #newest(attr: Attr): void {
+    const cached = this.#attrs.peek(attr.ino);
+    if (cached === undefined || cached.version <= attr.version) this.#attrs.set(attr.ino, attr);
+  }
+
+  /** Nothing happened since the request was sent that would make its reply about `ino` old. */
+  #accepts(token: CacheToken, ino: number): boolean {
+    if (token.epoch !== this.#epoch || !this.#leaseHeld()) return false;
+    if (token.recalls < this.#recallsForgotten) return false;
+    return (this.#recalledAt.get(ino) ?? 0) <= token.recalls;
+  }
+
+  // Own commits -------------------------------------------------------------------------------------------
+
+  /**
+   * A commit of this client was applied. What is cached stays leased to us and moves on to the new versions. What was not
+   * cached is kept only with a `token` of when the commit was sent, as with any reply.
+   */
+  committed(token: CacheToken | undefined, ops: readonly Op[], ok: CommitOk, index: number): void {
+    if (!this.#leaseHeld()) return;
+    const previous = new Map(ok.touched.map((t) => [t.attr?.ino ?? 0, t]));
+    const effects = commitEffects(ops, ok, index, {
+      entry: (parent, name) => this.#directories.entry(parent, name),
+      wasEmpty: (ino) => this.#chunks.knownEmpty(ino, previous.get(ino)?.previousDataVersion ?? -1),
+    });
+    for (const touched of ok.touched) {
+      const attr = touched.attr;
+      if (attr === undefined) continue;
+      const fresh = token !== undefined && this.#accepts(token, attr.ino);
+      if (this.#attrs.peek(attr.ino) !== undefined || fresh) this.#newest(attr);
+      if (isDirectory(attr.mode)) this.#moveDirectory(touched, attr, effects.entries.get(attr.ino), fresh);
+      else this.#moveLayout(touched, attr, effects.layouts, fresh);
+    }
+  }
+
+  #moveDirectory(
+    touched: TouchedInode,
+    attr: Attr,
+    changes: Parameters<DirectoryCache['change']>[3],
+    fresh: boolean,
+  ): void {
+    if (touched.removed) this.#directories.drop(attr.ino);
+    else if (touched.previousVersion === 0 && fresh && attr.size === 0) {
+      this.#directories.putEmpty(attr.ino, attr.dataVersion);
+    } else {
+      this.#directories.change(attr.ino, touched.previousDataVersion, attr.dataVersion, changes);
+    }
+  }
+
+  #moveLayout(
+    touched: TouchedInode,
+    attr: Attr,
+    layouts: ReadonlyMap<number, readonly Chunk[] | undefined>,
+    fresh: boolean,
+  ): void {
+    const layout = layouts.get(attr.ino);
+    const known = this.#chunks.version(attr.ino) === touched.previousDataVersion;
+    if (layout !== undefined && (fresh || known)) this.#chunks.putWhole(attr.ino, attr.dataVersion, layout);
+    else this.#chunks.outdated(attr.ino, attr.dataVersion);
+  }
+}

@@ -1,0 +1,46 @@
+import type { Random } from '../base/random.ts';
+import type { MetaReply, MetaRequest } from '../gen/ringfs/v1/meta.ts';
+import type { Time } from '../gen/ringfs/v1/namespace.ts';
+import type { Timers } from '../ports/clock.ts';
+import type { Logger } from '../ports/logger.ts';
+import type { Leadership } from './leadership.ts';
+import type { Replica } from './replica.ts';
+import type { Session } from './sessions.ts';
+import type { ClusterIdentity, StateReader } from './state-reader.ts';
+
+export type RequestBody = NonNullable<MetaRequest['body']>;
+export type ReplyBody = NonNullable<MetaReply['body']>;
+
+export interface MetaServerComponents {
+  readonly replica: Replica;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** What any request has at hand. */
+export interface ServerContext {
+  readonly replica: Replica;
+  readonly timers: Timers;
+  readonly state: StateReader;
+  /** Undefined until the cluster has been initialised. */
+  cluster(): Promise<ClusterIdentity | undefined>;
+  /** Undefined while this replica does not lead, or has not applied everything of earlier terms. */
+  leadership(): Leadership | undefined;
+}
+
+/** What a request of the leader has at hand. */
+export interface LeaderContext extends ServerContext {
+  readonly lead: Leadership;
+}
+
+/** What a request of a session has at hand. */
+export interface SessionContext extends LeaderContext {
+  readonly session: Session;
+}
+
+/** The cluster's time: the leader's clock. Clients estimate it from hellos and pings. */
+export function clusterTime(timers: Timers): Time {
+  const { sec, nsec } = timers.wallTime();
+  return { sec, nsec };
+}

@@ -1,0 +1,41 @@
+import { asFsError } from '../base/errno.ts';
+import { ERRNO } from '../base/errno.ts';
+import type { ReplyBody } from './context.ts';
+import { NotLeaderError, OverloadedError, ProposalLostError, type Replica } from './replica.ts';
+
+/** The reply to a request that was not carried out, and how it is to be logged. */
+export interface RequestFailure {
+  readonly reply: ReplyBody;
+  /** `error`: a fault of this program or machine. `warn`: of the client. `debug`: part of normal life. */
+  readonly level: 'error' | 'warn' | 'debug';
+}
+
+/** One table from what a request may throw to what the client is told. */
+export function requestFailure(thrown: unknown, replica: Replica): RequestFailure {
+  // A lost proposal is sent again under its sequence, to whoever leads now.
+  if (thrown instanceof NotLeaderError || thrown instanceof ProposalLostError) {
+    return { reply: notLeaderReply(replica), level: 'debug' };
+  }
+  if (thrown instanceof OverloadedError) return { reply: errorReply(ERRNO.EAGAIN, 'overloaded'), level: 'warn' };
+  const error = asFsError(thrown);
+  const level = error.code === 'EIO' ? 'error' : EXPECTED.has(error.code) ? 'debug' : 'warn';
+  // The cause of an unknown failure is for the log; it may name paths of this machine.
+  const message = error.cause === undefined ? error.message : error.code;
+  return { reply: errorReply(error.errno, message), level };
+}
+
+const EXPECTED: ReadonlySet<string> = new Set(['ESTALE', 'ENODATA', 'ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
+
+function errorReply(errno: number, message: string): ReplyBody {
+  return { $case: 'error', value: { errno, message } };
+}
+
+/** Names the leader unless it is unknown. This replica names itself to nobody whom it has just refused. */
+export function notLeaderReply(replica: Replica): ReplyBody {
+  const leader = replica.leader();
+  const known = leader !== undefined && leader.id !== replica.id;
+  return {
+    $case: 'notLeader',
+    value: { leaderId: known ? leader.id : '', leaderAddress: known ? leader.address : '' },
+  };
+}
