@@ -1,0 +1,554 @@
+import { assert, defined, unreachable } from '../../base/assert.ts';
+import { addPowerOfTwo, arcFraction, isBetween, type Position } from './identifiers.ts';
+import { ownersOf, successorOf } from './owners.ts';
+import {
+  isSufficient,
+  joinSegments,
+  reconcile,
+  type Segment,
+  type SuccessorList,
+  type SuccessorListRules,
+  segmentOf,
+} from './successor-list.ts';
+import {
+  CHORD_LIMITS,
+  type ChordBody,
+  type ChordConfig,
+  type ChordLimits,
+  type ChordMessage,
+  type ChordReply,
+  type ChordRequest,
+  type Member,
+  type OwnersAnswer,
+} from './types.ts';
+import { sameMember, sameMembers, type VirtualNode, virtualNode } from './virtual-node.ts';
+
+/** What an outstanding request is for. */
+type Purpose =
+  | { readonly kind: 'stabilize'; readonly node: VirtualNode; readonly asked: Member }
+  /** The successor's predecessor, found to lie closer: adopted when it answers. */
+  | { readonly kind: 'candidate'; readonly node: VirtualNode; readonly asked: Member }
+  | { readonly kind: 'extend'; readonly node: VirtualNode; readonly asked: Member }
+  | { readonly kind: 'check'; readonly node: VirtualNode; readonly asked: Member }
+  | { readonly kind: 'notify'; readonly asked: Member }
+  | { readonly kind: 'place'; readonly node: VirtualNode; readonly hops: number }
+  | { readonly kind: 'finger'; readonly node: VirtualNode; readonly bit: number; readonly hops: number }
+  | { readonly kind: 'leave' };
+
+const NO_REPLY: ChordReply = { predecessor: undefined, successors: [], done: true, result: undefined };
+
+/**
+ * Chord for all virtual nodes of one machine, after Stoica et al. (2001) as corrected by P. Zave ("Reasoning about
+ * identifier spaces: how to make Chord correct", 2017). Pure: the caller brings time (`tick`), carries the messages
+ * and reports their fate.
+ *
+ * Two things differ from the papers. A machine's virtual nodes form a ring of their own from the start, and rings
+ * merge: `contact` looks up each virtual node's place in the ring of another machine, which is how a machine joins and
+ * how the halves of a partitioned ring find together again. And liveness is a machine's: all virtual nodes of one that
+ * does not answer are dropped at once, and for a while nobody's word brings them back.
+ */
+export class ChordNode {
+  readonly nodeId: string;
+  readonly address: string;
+  readonly #limits: ChordLimits;
+  readonly #rules: SuccessorListRules;
+  /** Sorted by position. */
+  readonly #nodes: readonly VirtualNode[];
+  readonly #byPosition: ReadonlyMap<Position, VirtualNode>;
+  readonly #pending = new Map<number, Purpose>();
+  /** Machines that did not answer, until this tick. */
+  readonly #suspects = new Map<string, number>();
+  /** Named in the segments. */
+  #machines: ReadonlySet<string> = new Set();
+  #outbox: ChordMessage[] = [];
+  #nextId = 1;
+  #now = 0;
+  #version = 0;
+  #left = false;
+
+  constructor(config: ChordConfig) {
+    assert(config.positions.length > 0, 'a ring node has at least one virtual node');
+    assert(new Set(config.positions).size === config.positions.length, 'virtual nodes differ');
+    this.nodeId = config.nodeId;
+    this.address = config.address;
+    this.#limits = { ...CHORD_LIMITS, ...config.limits };
+    const own = [...config.positions]
+      .sort()
+      .map((position): Member => ({ position, nodeId: config.nodeId, address: config.address }));
+    this.#rules = {
+      limits: this.#limits,
+      distinctNodes: config.replicas + 1,
+      isExcluded: (member) => this.#isExcluded(member),
+      own,
+    };
+    const step = this.#limits.stabilizeTicks / own.length;
+    this.#nodes = own.map((self, i) => virtualNode(self, 0, Math.floor(i * step)));
+    this.#byPosition = new Map(this.#nodes.map((node) => [node.self.position, node]));
+    this.#nodes.forEach((node, i) => {
+      node.segment = this.#ownSegment(node);
+      node.predecessor = own.length > 1 ? own[(i + own.length - 1) % own.length] : undefined;
+    });
+    this.#deriveLists();
+  }
+
+  /** Changes whenever a successor list or a predecessor does. */
+  get version(): number {
+    return this.#version;
+  }
+
+  get virtualNodes(): readonly VirtualNode[] {
+    return this.#nodes;
+  }
+
+  get ownMembers(): readonly Member[] {
+    return this.#rules.own;
+  }
+
+  /** Every member that this machine knows of, its own included, in ring order from the lowest position. */
+  knownMembers(): Member[] {
+    const known = new Map<Position, Member>();
+    for (const node of this.#nodes) {
+      for (const member of node.successors.members) known.set(member.position, member);
+      if (node.predecessor !== undefined) known.set(node.predecessor.position, node.predecessor);
+      for (const member of node.fingers.values()) known.set(member.position, member);
+    }
+    for (const member of this.#rules.own) known.set(member.position, member);
+    return [...known.values()].sort((a, b) => (a.position < b.position ? -1 : 1));
+  }
+
+  /** Fraction of the circle whose keys have this machine as their first owner. */
+  ringShare(): number {
+    let share = 0;
+    for (const { self, predecessor } of this.#nodes) {
+      if (predecessor !== undefined) share += arcFraction(predecessor.position, self.position);
+      else if (this.#nodes.length === 1) share += 1;
+    }
+    return Math.min(1, share);
+  }
+
+  owners(key: Position, count: number): OwnersAnswer {
+    return ownersOf(this.#nodes, key, count);
+  }
+
+  /** Messages to send since the last call, in order. */
+  takeMessages(): ChordMessage[] {
+    const out = this.#outbox;
+    this.#outbox = [];
+    return out;
+  }
+
+  /** One unit of time has passed. */
+  tick(): void {
+    this.#now++;
+    if (this.#left) return;
+    for (const [nodeId, until] of this.#suspects) if (until <= this.#now) this.#suspects.delete(nodeId);
+    for (const node of this.#nodes) {
+      if (node.stabilizeAt <= this.#now && !node.stabilizing) this.#stabilize(node);
+      if (node.checkPredecessorAt <= this.#now) this.#checkPredecessor(node);
+      if (node.fixFingerAt <= this.#now) this.#fixFinger(node);
+    }
+  }
+
+  /** Find this machine's places in the ring that `address` belongs to. Cheap when they are known there already. */
+  contact(address: string): void {
+    if (this.#left || address === this.address) return;
+    for (const node of this.#nodes) {
+      const purpose: Purpose = { kind: 'place', node, hops: 0 };
+      this.#send(
+        { address, nodeId: undefined },
+        undefined,
+        node.self,
+        { kind: 'find', key: node.self.position },
+        purpose,
+      );
+    }
+  }
+
+  /** Tell the neighbours and fall silent. */
+  leave(): void {
+    if (this.#left) return;
+    const told = new Set<string>();
+    for (const node of this.#nodes) {
+      const others = node.successors.members.filter((m) => m.nodeId !== this.nodeId);
+      const predecessor = node.predecessor?.nodeId === this.nodeId ? undefined : node.predecessor;
+      for (const neighbor of [predecessor, others[0]]) {
+        if (neighbor === undefined || told.has(neighbor.nodeId)) continue;
+        told.add(neighbor.nodeId);
+        const body: ChordBody = { kind: 'leave', predecessor, successors: others };
+        this.#send(neighbor, neighbor.position, node.self, body, { kind: 'leave' });
+      }
+    }
+    this.#left = true;
+  }
+
+  /** The answer to another machine's request. Undefined: there is no such virtual node here. */
+  handle(request: ChordRequest): ChordReply | undefined {
+    if (this.#left || request.sender.nodeId === this.nodeId) return undefined;
+    const target = request.target === undefined ? this.#nodes[0] : this.#byPosition.get(request.target);
+    if (target === undefined) return undefined;
+    if (request.body.kind === 'leave') {
+      this.#handleLeave(request.sender, target, request.body.successors);
+      return NO_REPLY;
+    }
+    this.nodeHeard(request.sender.nodeId);
+    switch (request.body.kind) {
+      case 'neighbors':
+        return this.#neighborsOf(target);
+      case 'notify':
+        this.#rectify(target, request.sender);
+        return NO_REPLY;
+      case 'find': {
+        const found = successorOf(this.#nodes, request.body.key);
+        return { ...NO_REPLY, done: found.done, result: found.member };
+      }
+      default:
+        return unreachable(request.body);
+    }
+  }
+
+  /** The answer to message `id`. */
+  reply(id: number, reply: ChordReply): void {
+    const purpose = this.#takePending(id);
+    if ('asked' in purpose) this.nodeHeard(purpose.asked.nodeId);
+    switch (purpose.kind) {
+      case 'stabilize':
+        this.#onSuccessor(purpose.node, purpose.asked, reply);
+        break;
+      case 'candidate':
+        this.#onCandidate(purpose.node, purpose.asked, reply);
+        break;
+      case 'extend':
+        this.#onExtension(purpose.node, purpose.asked, reply);
+        break;
+      case 'place':
+        this.#onPlace(purpose.node, purpose.hops, reply);
+        break;
+      case 'finger':
+        this.#onFinger(purpose.node, purpose.bit, purpose.hops, reply);
+        break;
+      case 'check':
+      case 'notify':
+      case 'leave':
+        break;
+      default:
+        unreachable(purpose);
+    }
+  }
+
+  /**
+   * Message `id` got no answer. `member-unknown`: the machine lives but has no such virtual node. Otherwise the caller
+   * also reports `nodeDown` once it is sure.
+   */
+  failed(id: number, reason: 'unreachable' | 'member-unknown'): void {
+    const purpose = this.#takePending(id);
+    if (purpose.kind === 'stabilize') {
+      purpose.node.stabilizing = false;
+      purpose.node.stabilizeAt = this.#now + 1;
+    }
+    if (reason === 'member-unknown' && 'asked' in purpose) {
+      const { position } = purpose.asked;
+      this.#drop((member) => member.position === position);
+    }
+  }
+
+  /** A machine does not answer: forget its virtual nodes, and do not believe in them for a while. */
+  nodeDown(nodeId: string): void {
+    if (nodeId === this.nodeId) return;
+    this.#suspects.set(nodeId, this.#now + this.#limits.suspectTicks);
+    this.#drop((member) => member.nodeId === nodeId);
+  }
+
+  /** A machine has shown that it lives. */
+  nodeHeard(nodeId: string): void {
+    this.#suspects.delete(nodeId);
+  }
+
+  #stabilize(node: VirtualNode): void {
+    const quiet = node.quietRounds >= 3;
+    node.stabilizeAt = this.#now + (quiet ? this.#limits.stabilizeQuietTicks : this.#limits.stabilizeTicks);
+    let successor = node.successors.members[0];
+    if (successor === undefined && node.predecessor !== undefined) {
+      // A ring of one to which another one has come: it is the successor too.
+      this.#setSuccessors(node, reconcile(node.self.position, [node.predecessor], this.#rules));
+      successor = node.successors.members[0];
+    }
+    if (successor === undefined) return;
+    node.stabilizing = true;
+    this.#askNeighbors(node, successor, { kind: 'stabilize', node, asked: successor });
+  }
+
+  #onSuccessor(node: VirtualNode, asked: Member, reply: ChordReply): void {
+    node.stabilizing = false;
+    const first = node.successors.members[0];
+    if (first?.position !== asked.position) return;
+    const between = reply.predecessor;
+    const { position } = node.self;
+    this.#setSuccessors(node, reconcile(position, [asked, ...reply.successors], this.#rules));
+    this.#extend(node);
+    const closer =
+      between !== undefined &&
+      !this.#isExcluded(between) &&
+      isBetween(position, between.position, asked.position) &&
+      !this.#byPosition.has(between.position);
+    if (closer) this.#askNeighbors(node, between, { kind: 'candidate', node, asked: between });
+    else if (between?.position !== position) this.#notify(node, asked);
+  }
+
+  /** A live member between a node and its successor becomes the successor. */
+  #onCandidate(node: VirtualNode, asked: Member, reply: ChordReply): void {
+    const first = node.successors.members[0];
+    const { position } = node.self;
+    if (first !== undefined && !isBetween(position, asked.position, first.position)) return;
+    if (asked.position === position || this.#isExcluded(asked)) return;
+    // What follows in the present list is true as well, and further than a newcomer may know.
+    const told = [asked, ...reply.successors];
+    const merged = reconcile(position, told, this.#rules);
+    const known = isSufficient(merged, this.#rules)
+      ? merged
+      : this.#joinLists(position, asked, merged, node.successors);
+    this.#setSuccessors(node, known);
+    if (reply.predecessor?.position !== position) this.#notify(node, asked);
+    this.#wake(node);
+  }
+
+  /** A list that starts with a newcomer and goes on with those of the old one that lie behind it. */
+  #joinLists(self: Position, first: Member, told: SuccessorList, old: SuccessorList): SuccessorList {
+    const all = new Map<Position, Member>();
+    for (const member of [...told.members, ...old.members]) {
+      if (member.position === first.position || isBetween(first.position, member.position, self)) {
+        all.set(member.position, member);
+      }
+    }
+    const ordered = [...all.values()].sort((a, b) => (isBetween(self, a.position, b.position) ? -1 : 1));
+    const joined = reconcile(self, ordered, this.#rules);
+    return { members: joined.members, whole: told.whole && old.whole };
+  }
+
+  #extend(node: VirtualNode): void {
+    const last = node.segment.members.at(-1);
+    if (last === undefined || node.segment.end !== 'open' || isSufficient(node.successors, this.#rules))
+      return;
+    this.#askNeighbors(node, last, { kind: 'extend', node, asked: last });
+  }
+
+  #onExtension(node: VirtualNode, asked: Member, reply: ChordReply): void {
+    if (node.segment.members.at(-1)?.position !== asked.position) return;
+    const told = [...node.segment.members, ...reply.successors];
+    this.#setSuccessors(node, reconcile(node.self.position, told, this.#rules));
+  }
+
+  #notify(node: VirtualNode, successor: Member): void {
+    const local = this.#byPosition.get(successor.position);
+    if (local !== undefined) this.#rectify(local, node.self);
+    else
+      this.#send(
+        successor,
+        successor.position,
+        node.self,
+        { kind: 'notify' },
+        { kind: 'notify', asked: successor },
+      );
+  }
+
+  /** Zave's rectify: a closer predecessor replaces the present one, anyone replaces one that is gone. */
+  #rectify(node: VirtualNode, candidate: Member): void {
+    const { position } = node.self;
+    if (candidate.position === position || this.#isExcluded(candidate)) return;
+    const present = node.predecessor;
+    const renewed = present?.position === candidate.position && !sameMember(present, candidate);
+    if (present !== undefined && !renewed && !isBetween(present.position, candidate.position, position))
+      return;
+    node.predecessor = candidate;
+    this.#version++;
+    if (node.successors.members.length === 0) this.#wake(node);
+    // The one that was closest until now has a new successor to find.
+    const former = present === undefined ? undefined : this.#byPosition.get(present.position);
+    if (former !== undefined) this.#wake(former);
+  }
+
+  #checkPredecessor(node: VirtualNode): void {
+    node.checkPredecessorAt = this.#now + this.#limits.checkPredecessorTicks;
+    const { predecessor } = node;
+    if (predecessor === undefined || this.#byPosition.has(predecessor.position)) return;
+    this.#askNeighbors(node, predecessor, { kind: 'check', node, asked: predecessor });
+  }
+
+  /** One finger at a time, the farthest first, down to where the successor list takes over. */
+  #fixFinger(node: VirtualNode): void {
+    node.fixFingerAt = this.#now + this.#limits.fixFingerTicks;
+    const last = node.successors.members.at(-1);
+    if (node.successors.whole || last === undefined) {
+      node.fingers.clear();
+      return;
+    }
+    const bit = node.nextFinger;
+    const start = addPowerOfTwo(node.self.position, bit);
+    if (isBetween(node.self.position, start, last.position) || bit === 0) {
+      for (const known of node.fingers.keys()) if (known <= bit) node.fingers.delete(known);
+      node.nextFinger = 255;
+      return;
+    }
+    node.nextFinger = bit - 1;
+    const found = successorOf(this.#nodes, start);
+    if (found.done) this.#setFinger(node, bit, found.member);
+    else this.#find(found.member, node, start, { kind: 'finger', node, bit, hops: 0 });
+  }
+
+  #onFinger(node: VirtualNode, bit: number, hops: number, reply: ChordReply): void {
+    const { result } = reply;
+    if (result === undefined || this.#isExcluded(result)) return;
+    if (reply.done) this.#setFinger(node, bit, result);
+    else if (hops < this.#limits.hopsMax && result.nodeId !== this.nodeId) {
+      const start = addPowerOfTwo(node.self.position, bit);
+      this.#find(result, node, start, { kind: 'finger', node, bit, hops: hops + 1 });
+    }
+  }
+
+  #setFinger(node: VirtualNode, bit: number, member: Member): void {
+    if (member.nodeId === this.nodeId) node.fingers.delete(bit);
+    else node.fingers.set(bit, member);
+  }
+
+  #onPlace(node: VirtualNode, hops: number, reply: ChordReply): void {
+    const { result } = reply;
+    if (result === undefined || result.nodeId === this.nodeId) return;
+    if (!reply.done) {
+      if (hops >= this.#limits.hopsMax || this.#isExcluded(result)) return;
+      this.#find(result, node, node.self.position, { kind: 'place', node, hops: hops + 1 });
+      return;
+    }
+    const first = node.successors.members[0];
+    const { position } = node.self;
+    if (first?.position === result.position) return;
+    // The other ring told us of it, so an older suspicion must not keep the rings apart: it is asked before it is adopted.
+    if (first === undefined || isBetween(position, result.position, first.position)) {
+      this.#askNeighbors(node, result, { kind: 'candidate', node, asked: result });
+    } else {
+      // The other ring does not know us yet: its member there has us as a closer predecessor.
+      this.#notify(node, result);
+    }
+  }
+
+  #find(via: Member, node: VirtualNode, key: Position, purpose: Purpose): void {
+    this.#send(via, via.position, node.self, { kind: 'find', key }, purpose);
+  }
+
+  #handleLeave(sender: Member, target: VirtualNode, successors: readonly Member[]): void {
+    this.nodeDown(sender.nodeId);
+    if (target.successors.members.length > 0 && !isOnlyOwn(target, this.nodeId)) return;
+    const others = successors.filter((m) => m.nodeId !== sender.nodeId);
+    if (others.length > 0) this.#setSuccessors(target, reconcile(target.self.position, others, this.#rules));
+  }
+
+  #askNeighbors(node: VirtualNode, member: Member, purpose: Purpose): void {
+    const local = this.#byPosition.get(member.position);
+    if (local === undefined) {
+      this.#send(member, member.position, node.self, { kind: 'neighbors' }, purpose);
+      return;
+    }
+    const id = this.#nextId++;
+    this.#pending.set(id, purpose);
+    this.reply(id, this.#neighborsOf(local));
+  }
+
+  #neighborsOf(node: VirtualNode): ChordReply {
+    return { ...NO_REPLY, predecessor: node.predecessor, successors: node.successors.members };
+  }
+
+  #send(
+    to: { readonly address: string; readonly nodeId: string | undefined },
+    target: Position | undefined,
+    sender: Member,
+    body: ChordBody,
+    purpose: Purpose,
+  ): void {
+    const id = this.#nextId++;
+    this.#pending.set(id, purpose);
+    this.#outbox.push({ id, address: to.address, nodeId: to.nodeId, request: { target, sender, body } });
+  }
+
+  #takePending(id: number): Purpose {
+    const purpose = defined(this.#pending.get(id), 'pending ring message');
+    this.#pending.delete(id);
+    return purpose;
+  }
+
+  #isExcluded(member: Member): boolean {
+    // A name that is ours at a position that is not: what we were before a restart with fewer virtual nodes.
+    if (member.nodeId === this.nodeId) return !this.#byPosition.has(member.position);
+    return this.#suspects.has(member.nodeId);
+  }
+
+  #setSuccessors(node: VirtualNode, list: SuccessorList): void {
+    this.#setSegment(
+      node,
+      segmentOf(list, (position) => this.#byPosition.has(position)),
+    );
+  }
+
+  #setSegment(node: VirtualNode, segment: Segment): void {
+    if (node.segment.end === segment.end && sameMembers(node.segment.members, segment.members)) {
+      node.quietRounds++;
+      return;
+    }
+    node.segment = segment;
+    this.#wake(node);
+    this.#deriveLists();
+  }
+
+  #deriveLists(): void {
+    this.#version++;
+    const segmentAt = (position: Position): Segment =>
+      defined(this.#byPosition.get(position), 'own node').segment;
+    for (const node of this.#nodes) {
+      node.successors = joinSegments(node.self.position, segmentAt, this.#rules);
+    }
+    this.#wakeIfMachinesChanged();
+  }
+
+  /** A machine that came or went is everywhere on the circle: every virtual node has something to find out. */
+  #wakeIfMachinesChanged(): void {
+    const machines = new Set<string>();
+    for (const node of this.#nodes) for (const member of node.segment.members) machines.add(member.nodeId);
+    if (machines.size === this.#machines.size && [...machines].every((m) => this.#machines.has(m))) return;
+    this.#machines = machines;
+    this.#nodes.forEach((node, i) => {
+      node.quietRounds = 0;
+      node.stabilizeAt = Math.min(node.stabilizeAt, this.#now + 1 + (i % this.#limits.stabilizeTicks));
+    });
+  }
+
+  /** Soon, because something around it has changed. */
+  #wake(node: VirtualNode): void {
+    node.quietRounds = 0;
+    node.stabilizeAt = Math.min(node.stabilizeAt, this.#now + 1);
+  }
+
+  #drop(isGone: (member: Member) => boolean): void {
+    let changed = false;
+    for (const node of this.#nodes) {
+      if (node.predecessor !== undefined && isGone(node.predecessor)) {
+        node.predecessor = undefined;
+        this.#version++;
+      }
+      for (const [bit, member] of node.fingers) if (isGone(member)) node.fingers.delete(bit);
+      const { members, end } = node.segment;
+      if (!members.some(isGone)) continue;
+      const rest = members.filter((m) => !isGone(m));
+      // A node that knows nobody else at least knows its own machine's virtual nodes.
+      node.segment = rest.length === 0 ? this.#ownSegment(node) : { members: rest, end };
+      this.#wake(node);
+      changed = true;
+    }
+    if (changed) this.#deriveLists();
+  }
+
+  #ownSegment(node: VirtualNode): Segment {
+    const list = reconcile(node.self.position, [node.self], this.#rules);
+    return segmentOf(list, (position) => this.#byPosition.has(position));
+  }
+}
+
+function isOnlyOwn(node: VirtualNode, nodeId: string): boolean {
+  return node.successors.members.every((m) => m.nodeId === nodeId);
+}

@@ -1,0 +1,126 @@
+import { concatBytes, fromHex, toHex } from '../../base/bytes.ts';
+import type { BlockId } from '../../base/ids.ts';
+import type { KvStore, KvWrite } from '../../ports/kv-store.ts';
+import { type RecordPosition, STORE_ID_BYTES } from './format.ts';
+
+export interface IndexEntry extends RecordPosition {
+  readonly length: number;
+}
+
+export interface BlockCounters {
+  readonly blocks: number;
+  readonly storedBytes: number;
+}
+
+/** Every record before `position` is in the index on disk; `counters` are of exactly those records. */
+export interface Checkpoint {
+  readonly storeId: Uint8Array;
+  readonly position: RecordPosition;
+  readonly counters: BlockCounters;
+}
+
+const ENTRY_PREFIX = Uint8Array.of(0x62); // "b"
+const ENTRY_END = Uint8Array.of(0x63);
+const CHECKPOINT_KEY = new TextEncoder().encode('checkpoint');
+const ENTRY_BYTES = 16;
+const CHECKPOINT_BYTES = STORE_ID_BYTES + 32;
+
+/** Where each block lies. Derived data: it can always be built again from the segments. */
+export class BlockIndex {
+  readonly #kv: KvStore;
+
+  constructor(components: { readonly kv: KvStore }) {
+    this.#kv = components.kv;
+  }
+
+  async get(id: BlockId): Promise<IndexEntry | undefined> {
+    const value = await this.#kv.get(entryKey(id));
+    return value === undefined ? undefined : decodeEntry(value);
+  }
+
+  async getMany(ids: readonly BlockId[]): Promise<(IndexEntry | undefined)[]> {
+    const values = await this.#kv.getMany(ids.map(entryKey));
+    return values.map((value) => (value === undefined ? undefined : decodeEntry(value)));
+  }
+
+  /** Not synced: what a machine crash takes is found again by scanning from the checkpoint. */
+  async apply(
+    changes: readonly { readonly id: BlockId; readonly entry: IndexEntry | undefined }[],
+  ): Promise<void> {
+    const batch = changes.map(({ id, entry }): KvWrite => {
+      if (entry === undefined) return { type: 'del', key: entryKey(id) };
+      return { type: 'put', key: entryKey(id), value: encodeEntry(entry) };
+    });
+    await this.#kv.write(batch, { sync: false });
+  }
+
+  async list(
+    after: BlockId | undefined,
+    until: BlockId | undefined,
+    limit: number,
+  ): Promise<{ id: BlockId; length: number }[]> {
+    const out: { id: BlockId; length: number }[] = [];
+    if (limit <= 0) return out;
+    const zero = Uint8Array.of(0);
+    const gte = after === undefined ? ENTRY_PREFIX : concatBytes([entryKey(after), zero]);
+    const lt = until === undefined ? ENTRY_END : concatBytes([entryKey(until), zero]);
+    for await (const [key, value] of this.#kv.scan({ gte, lt, limit })) {
+      out.push({ id: toHex(key.subarray(1)) as BlockId, length: decodeEntry(value).length });
+    }
+    return out;
+  }
+
+  async checkpoint(): Promise<Checkpoint | undefined> {
+    const value = await this.#kv.get(CHECKPOINT_KEY);
+    if (value === undefined || value.length !== CHECKPOINT_BYTES) return undefined;
+    const view = new DataView(value.buffer, value.byteOffset + STORE_ID_BYTES);
+    return {
+      storeId: value.slice(0, STORE_ID_BYTES),
+      position: { segment: view.getUint32(0, true), offset: Number(view.getBigUint64(8, true)) },
+      counters: {
+        blocks: Number(view.getBigUint64(16, true)),
+        storedBytes: Number(view.getBigUint64(24, true)),
+      },
+    };
+  }
+
+  /** Synced, and with it every change applied before. */
+  async setCheckpoint(checkpoint: Checkpoint): Promise<void> {
+    const value = new Uint8Array(CHECKPOINT_BYTES);
+    value.set(checkpoint.storeId);
+    const view = new DataView(value.buffer, STORE_ID_BYTES);
+    view.setUint32(0, checkpoint.position.segment, true);
+    view.setBigUint64(8, BigInt(checkpoint.position.offset), true);
+    view.setBigUint64(16, BigInt(checkpoint.counters.blocks), true);
+    view.setBigUint64(24, BigInt(checkpoint.counters.storedBytes), true);
+    await this.#kv.write([{ type: 'put', key: CHECKPOINT_KEY, value }], { sync: true });
+  }
+
+  /** Forget everything, the checkpoint first: a crash in between must not leave it. */
+  async clear(): Promise<void> {
+    await this.#kv.write([{ type: 'del', key: CHECKPOINT_KEY }], { sync: true });
+    await this.#kv.clear({ gte: ENTRY_PREFIX, lt: ENTRY_END });
+  }
+}
+
+function entryKey(id: BlockId): Uint8Array {
+  return concatBytes([ENTRY_PREFIX, fromHex(id)]);
+}
+
+function encodeEntry(entry: IndexEntry): Uint8Array {
+  const out = new Uint8Array(ENTRY_BYTES);
+  const view = new DataView(out.buffer);
+  view.setUint32(0, entry.segment, true);
+  view.setUint32(4, entry.length, true);
+  view.setBigUint64(8, BigInt(entry.offset), true);
+  return out;
+}
+
+function decodeEntry(value: Uint8Array): IndexEntry {
+  const view = new DataView(value.buffer, value.byteOffset, ENTRY_BYTES);
+  return {
+    segment: view.getUint32(0, true),
+    length: view.getUint32(4, true),
+    offset: Number(view.getBigUint64(8, true)),
+  };
+}

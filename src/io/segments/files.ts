@@ -1,0 +1,102 @@
+import { type FileHandle, mkdir, open, readdir, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** The few file operations that segments need, so that a test can make them fail. Errors carry a `code`. */
+export interface SegmentFile {
+  /** Writes all of `parts` one after the other from `offset` on. */
+  write(parts: readonly Uint8Array[], offset: number): Promise<void>;
+  /** Fills `into` from `offset` on; the number of bytes read is smaller only at the end of the file. */
+  read(into: Uint8Array, offset: number): Promise<number>;
+  truncate(length: number): Promise<void>;
+  sync(): Promise<void>;
+  size(): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface SegmentFiles {
+  /** Numbers of the segments that exist, in order. Makes the folder if there is none. */
+  list(): Promise<number[]>;
+  /** A new file; fails when it exists. Its name is durable when this resolves. */
+  create(segment: number): Promise<SegmentFile>;
+  open(segment: number, mode: 'read' | 'append'): Promise<SegmentFile>;
+  /** Bytes of the file system: all, and those still available to this process. */
+  space(): Promise<{ totalBytes: number; availableBytes: number }>;
+}
+
+const NAME = /^seg-(\d{8})\.dat$/;
+
+function fileName(segment: number): string {
+  return `seg-${String(segment).padStart(8, '0')}.dat`;
+}
+
+/** Segment files in a folder of the local file system. */
+export function localSegmentFiles(directory: string): SegmentFiles {
+  return {
+    async list() {
+      await mkdir(directory, { recursive: true });
+      const numbers: number[] = [];
+      for (const name of await readdir(directory)) {
+        const match = NAME.exec(name);
+        if (match) numbers.push(Number(match[1]));
+      }
+      return numbers.sort((a, b) => a - b);
+    },
+    async create(segment) {
+      const file = localFile(await open(join(directory, fileName(segment)), 'wx+'));
+      const folder = await open(directory, 'r');
+      try {
+        await folder.sync();
+      } finally {
+        await folder.close();
+      }
+      return file;
+    },
+    async open(segment, mode) {
+      return localFile(await open(join(directory, fileName(segment)), mode === 'read' ? 'r' : 'r+'));
+    },
+    async space() {
+      const s = await statfs(directory);
+      return { totalBytes: s.blocks * s.bsize, availableBytes: s.bavail * s.bsize };
+    },
+  };
+}
+
+function localFile(handle: FileHandle): SegmentFile {
+  return {
+    write: (parts, offset) => writeAll(handle, parts, offset),
+    async read(into, offset) {
+      let done = 0;
+      while (done < into.length) {
+        const { bytesRead } = await handle.read(into, done, into.length - done, offset + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return done;
+    },
+    truncate: (length) => handle.truncate(length),
+    sync: () => handle.datasync(),
+    size: async () => (await handle.stat()).size,
+    close: () => handle.close(),
+  };
+}
+
+/** One writev in the usual case. A short write is continued: the next one then tells the reason, such as ENOSPC. */
+async function writeAll(handle: FileHandle, parts: readonly Uint8Array[], offset: number): Promise<void> {
+  let rest = parts.filter((p) => p.length > 0);
+  let at = offset;
+  while (rest.length > 0) {
+    const { bytesWritten } = await handle.writev(rest, at);
+    at += bytesWritten;
+    let skip = bytesWritten;
+    const next: Uint8Array[] = [];
+    for (const part of rest) {
+      if (skip >= part.length) {
+        skip -= part.length;
+      } else {
+        next.push(part.subarray(skip));
+        skip = 0;
+      }
+    }
+    rest = next;
+  }
+}

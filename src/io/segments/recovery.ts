@@ -1,0 +1,225 @@
+import { toHex } from '../../base/bytes.ts';
+import type { BlockId } from '../../base/ids.ts';
+import { BlockStoreError } from '../../ports/block-store.ts';
+import type { Logger } from '../../ports/logger.ts';
+import type { BlockIndex, Checkpoint, IndexEntry } from './block-index.ts';
+import type { SegmentFile, SegmentFiles } from './files.ts';
+import {
+  decodeSegmentHeader,
+  RECORD_PUT,
+  type RecordPosition,
+  SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
+  sameStore,
+} from './format.ts';
+import { type ScannedRecord, scanSegment } from './scan.ts';
+
+/** What the disk holds after recovery. */
+export interface RecoveredStore {
+  /** Undefined for a new store. */
+  readonly storeId: Uint8Array | undefined;
+  /** Where the next record goes: the end of the last segment. */
+  readonly tail: RecordPosition | undefined;
+  readonly blocks: number;
+  readonly storedBytes: number;
+  /** Bytes of all segment files. */
+  readonly fileBytes: number;
+  readonly lastSegment: number;
+}
+
+export interface RecoveryComponents {
+  readonly files: SegmentFiles;
+  readonly index: BlockIndex;
+  readonly logger: Logger;
+}
+
+/** Index changes applied in one batch: bounds the memory of a rebuild. */
+const REPLAY_BATCH_RECORDS = 512;
+
+/**
+ * Brings the index up to date with the segments: from its checkpoint forward, or from the first record when it is
+ * gone or belongs to other files. Cuts the torn tail of the last segment.
+ */
+export async function recoverStore(
+  components: RecoveryComponents,
+  owner: { readonly clusterId: string; readonly nodeId: string },
+): Promise<RecoveredStore> {
+  const { files, index, logger } = components;
+  const headers = await readHeaders(components, owner);
+  const numbers = [...headers.keys()];
+  const known = [...headers.values()].find((h) => h !== undefined)?.storeId;
+  const saved = await index.checkpoint();
+  if (numbers.length === 0) {
+    if (saved !== undefined) await index.clear();
+    return {
+      storeId: undefined,
+      tail: undefined,
+      blocks: 0,
+      storedBytes: 0,
+      fileBytes: 0,
+      lastSegment: 0,
+    };
+  }
+  const storeId = known ?? saved?.storeId;
+  if (storeId === undefined) throw new BlockStoreError('corrupt', 'no segment has a readable header');
+  const checkpoint = await usableCheckpoint(components, saved, storeId, numbers);
+  if (checkpoint === undefined) {
+    logger.warn({ segments: numbers.length }, 'block index is missing or stale: rebuilding it');
+    await index.clear();
+  }
+  const replay = new Replay(index, checkpoint);
+  const last = numbers.at(-1)!;
+  let fileBytes = 0;
+  let tail: RecordPosition | undefined;
+  for (const segment of numbers) {
+    const start = checkpoint?.position ?? { segment: 0, offset: 0 };
+    const file = await files.open(segment, segment === last ? 'append' : 'read');
+    try {
+      if (segment >= start.segment) {
+        const from = segment === start.segment ? start.offset : SEGMENT_HEADER_BYTES;
+        // Only the newest segments can hold content that a crash kept from the disk.
+        const verifyContent = checkpoint !== undefined || segment >= last - 1;
+        const result = await scanSegment(file, { storeId, segment, from, verifyContent }, (record) =>
+          replay.add(segment, record),
+        );
+        if (result.damagedBytes > 0) {
+          logger.warn({ segment, bytes: result.damagedBytes }, 'segment has a damaged region');
+        }
+        // Without a header, nothing is appended to it: the store goes on with a new segment.
+        if (segment === last && headers.get(segment) !== undefined) {
+          tail = await cutTail(components, file, segment, result.goodEnd);
+        }
+      }
+      fileBytes += await file.size();
+    } finally {
+      await file.close();
+    }
+  }
+  await replay.flush();
+  const { blocks, storedBytes } = replay;
+  if (tail !== undefined)
+    await index.setCheckpoint({ storeId, position: tail, counters: { blocks, storedBytes } });
+  return { storeId, tail, blocks, storedBytes, fileBytes, lastSegment: last };
+}
+
+async function readHeaders(
+  { files, logger }: RecoveryComponents,
+  owner: { readonly clusterId: string; readonly nodeId: string },
+): Promise<Map<number, SegmentHeader | undefined>> {
+  const numbers = await files.list();
+  const headers = new Map<number, SegmentHeader | undefined>();
+  for (const segment of numbers) {
+    const file = await files.open(segment, 'read');
+    try {
+      const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
+      const length = await file.read(bytes, 0);
+      const header = decodeSegmentHeader(bytes.subarray(0, length));
+      if (header === undefined) logger.error({ segment }, 'segment header is unreadable');
+      else if (header.clusterId !== owner.clusterId) {
+        const message = `segments belong to cluster ${header.clusterId}, not ${owner.clusterId}`;
+        throw new BlockStoreError('io', message);
+      } else if (header.nodeId !== owner.nodeId) {
+        logger.warn({ segment, writtenBy: header.nodeId }, 'segment was written under another node name');
+      }
+      headers.set(segment, header);
+    } finally {
+      await file.close();
+    }
+  }
+  return headers;
+}
+
+async function usableCheckpoint(
+  { files, logger }: RecoveryComponents,
+  checkpoint: Checkpoint | undefined,
+  storeId: Uint8Array,
+  numbers: readonly number[],
+): Promise<Checkpoint | undefined> {
+  if (checkpoint === undefined) return undefined;
+  if (!sameStore(checkpoint.storeId, storeId)) {
+    logger.warn(
+      { index: toHex(checkpoint.storeId), segments: toHex(storeId) },
+      'block index is of another store',
+    );
+    return undefined;
+  }
+  const { segment, offset } = checkpoint.position;
+  if (!numbers.includes(segment)) return undefined;
+  const file = await files.open(segment, 'read');
+  try {
+    return (await file.size()) >= offset ? checkpoint : undefined;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Nothing behind the last good record was ever acknowledged. */
+async function cutTail(
+  { logger }: RecoveryComponents,
+  file: SegmentFile,
+  segment: number,
+  goodEnd: number,
+): Promise<RecordPosition> {
+  const size = await file.size();
+  if (size > goodEnd) {
+    logger.warn(
+      { segment, offset: goodEnd, bytes: size - goodEnd },
+      'cutting the torn tail of the last segment',
+    );
+    await file.truncate(goodEnd);
+    await file.sync();
+  }
+  return { segment, offset: goodEnd };
+}
+
+/** Applies scanned records to the index in batches and keeps the counters exact. */
+class Replay {
+  blocks: number;
+  storedBytes: number;
+  readonly #index: BlockIndex;
+  #batch: { readonly segment: number; readonly record: ScannedRecord }[] = [];
+
+  constructor(index: BlockIndex, checkpoint: Checkpoint | undefined) {
+    this.#index = index;
+    this.blocks = checkpoint?.counters.blocks ?? 0;
+    this.storedBytes = checkpoint?.counters.storedBytes ?? 0;
+  }
+
+  async add(segment: number, record: ScannedRecord): Promise<void> {
+    this.#batch.push({ segment, record });
+    if (this.#batch.length >= REPLAY_BATCH_RECORDS) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const batch = this.#batch;
+    this.#batch = [];
+    if (batch.length === 0) return;
+    const ids = [...new Set(batch.map((item) => item.record.id))];
+    const entries = await this.#index.getMany(ids);
+    const indexed = new Map<BlockId, IndexEntry | undefined>(ids.map((id, i) => [id, entries[i]]));
+    const changed = new Map<BlockId, IndexEntry | undefined>();
+    for (const { segment, record } of batch) {
+      const entry = { segment, offset: record.offset, length: record.length };
+      const known = changed.has(record.id) ? changed.get(record.id) : indexed.get(record.id);
+      if (record.type === RECORD_PUT) {
+        // The index may be ahead of the replay: an entry at or behind this record is this replay's own future.
+        if (known === undefined || !isBefore(known, entry)) this.#count(1, record.length);
+        changed.set(record.id, entry);
+      } else {
+        // A delete is only written for a block that is there, so a missing entry means that the index is ahead.
+        if (!changed.has(record.id) || known !== undefined) this.#count(-1, -record.length);
+        changed.set(record.id, undefined);
+      }
+    }
+    await this.#index.apply([...changed].map(([id, entry]) => ({ id, entry })));
+  }
+
+  #count(blocks: number, bytes: number): void {
+    this.blocks = Math.max(0, this.blocks + blocks);
+    this.storedBytes = Math.max(0, this.storedBytes + bytes);
+  }
+}
+
+function isBefore(a: RecordPosition, b: RecordPosition): boolean {
+  return a.segment < b.segment || (a.segment === b.segment && a.offset < b.offset);
+}

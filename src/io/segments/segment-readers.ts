@@ -1,0 +1,74 @@
+import type { SegmentFile, SegmentFiles } from './files.ts';
+
+/** File descriptors kept open for reading; 256 of them reach 64 GiB of blocks without opening a file. */
+const OPEN_SEGMENTS_MAX = 256;
+
+interface Reader {
+  readonly file: Promise<SegmentFile>;
+  users: number;
+  evicted: boolean;
+}
+
+/** Read handles of segments, the least recently used closed first. */
+export class SegmentReaders {
+  readonly #files: SegmentFiles;
+  readonly #readers = new Map<number, Reader>();
+
+  constructor(components: { readonly files: SegmentFiles }) {
+    this.#files = components.files;
+  }
+
+  async read(segment: number, into: Uint8Array, offset: number): Promise<number> {
+    const reader = this.#take(segment);
+    try {
+      const file = await reader.file;
+      return await file.read(into, offset);
+    } catch (error) {
+      // Opened anew next time: the file may have been missing for a while only.
+      if (this.#readers.get(segment) === reader) this.#readers.delete(segment);
+      reader.evicted = true;
+      throw error;
+    } finally {
+      reader.users--;
+      if (reader.evicted && reader.users === 0) await closeReader(reader);
+    }
+  }
+
+  async close(): Promise<void> {
+    const readers = [...this.#readers.values()];
+    this.#readers.clear();
+    for (const reader of readers) {
+      reader.evicted = true;
+      if (reader.users === 0) await closeReader(reader);
+    }
+  }
+
+  #take(segment: number): Reader {
+    let reader = this.#readers.get(segment);
+    if (reader === undefined) {
+      reader = { file: this.#files.open(segment, 'read'), users: 0, evicted: false };
+      reader.file.catch(() => {});
+    } else {
+      this.#readers.delete(segment);
+    }
+    this.#readers.set(segment, reader);
+    reader.users++;
+    if (this.#readers.size > OPEN_SEGMENTS_MAX) this.#evict();
+    return reader;
+  }
+
+  #evict(): void {
+    for (const [segment, reader] of this.#readers) {
+      if (reader.users > 0) continue;
+      this.#readers.delete(segment);
+      reader.evicted = true;
+      void closeReader(reader);
+      return;
+    }
+  }
+}
+
+/** A handle that was only read from has nothing to lose when closing fails. */
+async function closeReader(reader: Reader): Promise<void> {
+  await reader.file.then((file) => file.close()).catch(() => {});
+}
