@@ -10,7 +10,7 @@ import type { KvStore } from '../../src/ports/kv-store.ts';
 import type { MetaStorage } from '../../src/ports/meta-storage.ts';
 import { MemoryRaftNetwork } from './memory-raft-network.ts';
 import { RecordingLogger } from './recording-logger.ts';
-import { SteppedTimers } from './virtual-timers.ts';
+import { SteppedTimers } from './stepped-timers.ts';
 
 export const CLUSTER_ID = '6f1c1c1e-0000-4000-8000-000000000001';
 
