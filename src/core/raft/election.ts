@@ -51,11 +51,13 @@ export function requestVotes(s: RaftState): void {
     message.index = s.log.lastIndex;
     message.logTerm = s.log.lastTerm;
     message.force = s.forced;
+    tellCommit(s, message);
   }
 }
 
 /** PRE_VOTE and VOTE of this or a later term, past the lease check. A pre-vote changes nothing here. */
 export function handleVoteRequest(s: RaftState, message: RaftMessage): void {
+  learnCommit(s, message);
   const pre = message.type === RaftMessageType.PRE_VOTE;
   const from = message.from as ServerId;
   const free =
@@ -65,6 +67,7 @@ export function handleVoteRequest(s: RaftState, message: RaftMessage): void {
   const granted = free && s.log.isUpToDate(message.index, message.logTerm);
   const answer = s.send(pre ? RaftMessageType.PRE_VOTE_RESPONSE : RaftMessageType.VOTE_RESPONSE, from);
   answer.reject = !granted;
+  tellCommit(s, answer);
   if (!granted) return;
   answer.term = message.term;
   if (pre) return;
@@ -77,6 +80,12 @@ export function handleVoteResponse(s: RaftState, message: RaftMessage): void {
   const pre = message.type === RaftMessageType.PRE_VOTE_RESPONSE;
   if (s.role !== (pre ? 'pre-candidate' : 'candidate')) return;
   if (pre && !message.reject && message.term !== s.term + 1) return;
+  learnCommit(s, message);
+  if (hasUnappliedConfChange(s)) {
+    // The election is held among the wrong voters.
+    becomeFollower(s, s.term, undefined);
+    return;
+  }
   recordVote(s, message.from, !message.reject);
   settleVote(s);
 }
@@ -88,6 +97,21 @@ export function handleTimeoutNow(s: RaftState, message: RaftMessage): void {
   if (s.seenRound > message.context) return;
   // No pre-vote: the voters are not to be asked, but told, that the leader agrees.
   if (mayCampaign(s)) realCampaign(s, true);
+}
+
+/**
+ * Vote requests and their answers carry the commit mark and its term (in rejectHintTerm). Without that, a candidate that has not heard
+ * that a member was removed can need the vote of that member, which may have a longer log and never campaigns itself.
+ */
+function tellCommit(s: RaftState, message: RaftMessage): void {
+  message.commit = s.log.commit;
+  message.rejectHintTerm = s.log.termAt(s.log.commit);
+}
+
+/** An entry that is committed anywhere is committed here too, with everything before it. */
+function learnCommit(s: RaftState, message: RaftMessage): void {
+  if (s.role === 'leader' || message.commit <= s.log.commit) return;
+  if (s.log.term(message.commit) === message.rejectHintTerm) s.log.commitTo(message.commit);
 }
 
 function recordVote(s: RaftState, id: string, granted: boolean): void {
