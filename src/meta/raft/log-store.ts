@@ -242,6 +242,9 @@ export function damagedError(location: string, what: string, cause?: unknown): D
   );
 }
 
-function putSealed(key: Uint8Array, content: Uint8Array): { type: 'put'; key: Uint8Array; value: Uint8Array } {
+function putSealed(
+  key: Uint8Array,
+  content: Uint8Array,
+): { type: 'put'; key: Uint8Array; value: Uint8Array } {
   return { type: 'put', key, value: seal(key, content) };
 }

@@ -161,7 +161,13 @@ async function reconcile(
   }
   const commit = Math.max(log.hardState.commit, applied.index);
   logger.info(
-    { applied: applied.index, commit, first: snapshot.index + 1, last: log.lastIndex, term: log.hardState.term },
+    {
+      applied: applied.index,
+      commit,
+      first: snapshot.index + 1,
+      last: log.lastIndex,
+      term: log.hardState.term,
+    },
     'recovered the metadata log',
   );
   return {

@@ -95,7 +95,10 @@ export class StateStore {
     this.#kv = await this.#storage.openState(this.#name);
     const { applied } = await readPrivateRows(this.#storage, this.#name, this.#kv);
     if (applied.index !== this.#applied.index) {
-      throw damagedError(this.#storage.location, `the state went back to ${applied.index} after a failed write`);
+      throw damagedError(
+        this.#storage.location,
+        `the state went back to ${applied.index} after a failed write`,
+      );
     }
   }
 

@@ -48,7 +48,10 @@ export class StorageHealth {
   /** Resolves when writing should be tried again; rejects when `signal` is aborted. */
   async waitForSpace(source: StorageSource, cause: unknown, signal: AbortSignal): Promise<void> {
     if (!this.#full.has(source)) {
-      this.#logger.fatal({ err: cause, source }, 'no space left for the metadata; the replica waits for some');
+      this.#logger.fatal(
+        { err: cause, source },
+        'no space left for the metadata; the replica waits for some',
+      );
       this.#full.add(source);
       this.#onChange();
     }
