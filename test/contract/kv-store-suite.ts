@@ -74,7 +74,10 @@ export function kvStoreContract(name: string, open: () => Promise<KvStore>): voi
     });
 
     using('scans in byte order within [gte, lt)', async (store) => {
-      await store.write(['b', 'a', 'ab', 'c', 'B', '~'].map((k) => put(k)), { sync: false });
+      await store.write(
+        ['b', 'a', 'ab', 'c', 'B', '~'].map((k) => put(k)),
+        { sync: false },
+      );
       assert.deepEqual(await keysOf(store, ALL), ['B', 'a', 'ab', 'b', 'c', '~']);
       assert.deepEqual(await keysOf(store, { gte: key('a'), lt: key('c') }), ['a', 'ab', 'b']);
       assert.deepEqual(await keysOf(store, { gte: key('aa'), lt: key('b') }), ['ab']);
@@ -82,7 +85,10 @@ export function kvStoreContract(name: string, open: () => Promise<KvStore>): voi
     });
 
     using('scans backwards and with a limit', async (store) => {
-      await store.write(['a', 'b', 'c', 'd'].map((k) => put(k)), { sync: false });
+      await store.write(
+        ['a', 'b', 'c', 'd'].map((k) => put(k)),
+        { sync: false },
+      );
       const range = { gte: key('a'), lt: key('d') };
       assert.deepEqual(await keysOf(store, { ...range, reverse: true }), ['c', 'b', 'a']);
       assert.deepEqual(await keysOf(store, { ...range, limit: 2 }), ['a', 'b']);
@@ -116,7 +122,10 @@ export function kvStoreContract(name: string, open: () => Promise<KvStore>): voi
     });
 
     using('a scan that is left early ends', async (store) => {
-      await store.write(['a', 'b', 'c'].map((k) => put(k)), { sync: false });
+      await store.write(
+        ['a', 'b', 'c'].map((k) => put(k)),
+        { sync: false },
+      );
       for await (const [k] of store.scan(ALL)) {
         assert.deepEqual(k, key('a'));
         break;
@@ -128,7 +137,10 @@ export function kvStoreContract(name: string, open: () => Promise<KvStore>): voi
     });
 
     using('clears a range and nothing else', async (store) => {
-      await store.write(['a', 'b', 'c', 'd'].map((k) => put(k)), { sync: false });
+      await store.write(
+        ['a', 'b', 'c', 'd'].map((k) => put(k)),
+        { sync: false },
+      );
       await store.clear({ gte: key('b'), lt: key('d') });
       assert.deepEqual(await keysOf(store, ALL), ['a', 'd']);
     });

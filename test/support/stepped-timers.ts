@@ -74,7 +74,8 @@ export class SteppedTimers implements Timers {
     let best: Entry | undefined;
     for (const e of this.#entries) {
       if (e.atMs > until) continue;
-      if (best === undefined || e.atMs < best.atMs || (e.atMs === best.atMs && e.order < best.order)) best = e;
+      if (best === undefined || e.atMs < best.atMs || (e.atMs === best.atMs && e.order < best.order))
+        best = e;
     }
     return best;
   }

@@ -47,7 +47,9 @@ describe('RocksDB store', () => {
     await assert.rejects(
       openRocksKv(path),
       (error) =>
-        error instanceof StoreUnusableError && error.message.includes(path) && error.message.includes('remove'),
+        error instanceof StoreUnusableError &&
+        error.message.includes(path) &&
+        error.message.includes('remove'),
     );
   });
 

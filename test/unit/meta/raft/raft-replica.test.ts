@@ -76,7 +76,10 @@ for (const [kind, storageKind] of Object.entries(KINDS)) {
       for (const replica of cluster.replicas.values()) assert.deepEqual(await sessionsOf(replica), expected);
       for (const applied of cluster.applied.values()) {
         const indexes = applied.map((a) => a.index);
-        assert.deepEqual(indexes, [...new Set(indexes)].sort((a, b) => a - b));
+        assert.deepEqual(
+          indexes,
+          [...new Set(indexes)].sort((a, b) => a - b),
+        );
         assert.equal(applied.filter((a) => a.outcome.value > 0).length, 1000);
       }
       await cluster.stopAll();
