@@ -1,12 +1,12 @@
 import type { Random } from '../base/random.ts';
 import type { MetaReply, MetaRequest } from '../gen/ringfs/v1/meta.ts';
 import type { Time } from '../gen/ringfs/v1/namespace.ts';
+import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { Leadership } from './leadership.ts';
 import type { Replica } from './replica.ts';
 import type { Session } from './sessions.ts';
-import type { ClusterIdentity, StateReader } from './state-reader.ts';
 
 export type RequestBody = NonNullable<MetaRequest['body']>;
 export type ReplyBody = NonNullable<MetaReply['body']>;
@@ -22,9 +22,8 @@ export interface MetaServerComponents {
 export interface ServerContext {
   readonly replica: Replica;
   readonly timers: Timers;
-  readonly state: StateReader;
   /** Undefined until the cluster has been initialised. */
-  cluster(): Promise<ClusterIdentity | undefined>;
+  cluster(): Promise<ClusterRow | undefined>;
   /** Undefined while this replica does not lead, or has not applied everything of earlier terms. */
   leadership(): Leadership | undefined;
 }

@@ -1,4 +1,5 @@
-import type { Instant, Timers } from '../ports/clock.ts';
+import { listBlockNodes, listOrphans, listSessions } from '../core/namespace/read.ts';
+import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { BlockNodeRegistry } from './block-node-registry.ts';
 import { HoldBack } from './hold-back.ts';
@@ -6,7 +7,6 @@ import { LeaseTable, type SessionChange } from './leases.ts';
 import { OrphanReaper } from './orphan-reaper.ts';
 import { type Applied, NotLeaderError, type Replica } from './replica.ts';
 import { SessionTable } from './sessions.ts';
-import { StateReader } from './state-reader.ts';
 
 export interface LeadershipComponents {
   readonly replica: Replica;
@@ -37,11 +37,11 @@ export class Leadership {
     const { replica, timers, logger } = components;
     this.#c = components;
     this.term = options.term;
-    const state = new StateReader(replica.state);
+    const { state } = replica;
     this.holdBack = new HoldBack({ timers });
     this.leases = new LeaseTable({ timers }, options);
     this.sessions = new SessionTable(
-      { replica, timers, logger, leases: this.leases, listSessions: () => state.sessions() },
+      { replica, timers, logger, leases: this.leases, listSessions: async () => (await listSessions(state)).map((row) => row.session) },
       {
         onAttached: (session) => this.holdBack.heard(session.id),
         onDetached: (session) => this.reaper.onDetached(session),
@@ -56,9 +56,9 @@ export class Leadership {
       timers,
       logger,
       sessions: this.sessions,
-      listOrphans: (limit) => state.orphans(limit),
+      listOrphans: async (after, limit) => (await listOrphans(state, after, limit)).map((row) => row.ino),
     });
-    this.registry = new BlockNodeRegistry({ replica, timers, listBlockNodes: () => state.blockNodes() });
+    this.registry = new BlockNodeRegistry({ replica, timers, listBlockNodes: () => listBlockNodes(state) });
   }
 
   get active(): boolean {
@@ -85,10 +85,6 @@ export class Leadership {
   /** Throws NotLeaderError. To be called after every await of a request. */
   check(): void {
     if (!this.#active || !this.#c.replica.isLeader()) throw new NotLeaderError(this.#c.replica.leader());
-  }
-
-  time(): Instant {
-    return this.#c.timers.wallTime();
   }
 
   /**

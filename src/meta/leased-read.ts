@@ -50,3 +50,16 @@ export async function leasedRead<T extends LeasedReply>(
     leases.finish(ticket, reply);
   }
 }
+
+/** A linearizable read of one moment without a lease; like `leasedRead` it tells of no commit before that may be known. */
+export async function plainRead<T>(
+  { lead, session, replica }: SessionContext,
+  inos: readonly number[],
+  read: () => Promise<T>,
+): Promise<T> {
+  await replica.readBarrier();
+  const reply = await read();
+  await lead.leases.settled(inos, session.id);
+  lead.check();
+  return reply;
+}

@@ -24,9 +24,17 @@ export interface LeaseHolder {
   readonly validUntilMs: number;
 }
 
+/** The way to the client. */
+export interface LeaseStream {
+  recall(recall: Recall): void;
+  /** Ends the stream. The client comes back without a cache. */
+  close(): void;
+}
+
 interface Holder extends LeaseHolder {
   validUntilMs: number;
-  send: ((recall: Recall) => void) | undefined;
+  /** Undefined: the stream is gone. */
+  stream: LeaseStream | undefined;
   ended: boolean;
   /** Leased inodes; the order of insertion is the order of eviction. */
   readonly inos: Set<number>;
@@ -94,6 +102,7 @@ export class LeaseTable {
   readonly #timers: Timers;
   readonly #leasesPerSessionMax: number;
   readonly #holders = new Set<Holder>();
+  readonly #bySession = new Map<number, Holder>();
   readonly #byIno = new Map<number, Holder[]>();
   readonly #pendingByIno = new Map<number, Set<PendingRecall>>();
   readonly #reads = new Map<number, Set<ReadTicket>>();
@@ -127,31 +136,33 @@ export class LeaseTable {
     return { ...this.#stats };
   }
 
-  /** A session's stream begins. `send` pushes a recall on it. */
-  open(session: number, send: (recall: Recall) => void): LeaseHolder {
+  /** A session's stream begins. The session has no other one that could get leases from now on. */
+  open(session: number, stream: LeaseStream): LeaseHolder {
     const holder: Holder = {
       session,
       validUntilMs: Number.NEGATIVE_INFINITY,
-      send,
+      stream,
       ended: false,
       inos: new Set(),
       pending: new Map(),
     };
     this.#holders.add(holder);
+    this.#bySession.set(session, holder);
     return holder;
   }
 
   /** The stream is gone. The client may not know yet, so its leases count until their time has run out. */
   detach(holder: LeaseHolder): void {
-    own(holder).send = undefined;
+    own(holder).stream = undefined;
   }
 
   /** The client has dropped its cache, or has been expired: nothing needs to be recalled from it any more. */
   end(lease: LeaseHolder): void {
     const holder = own(lease);
     holder.ended = true;
-    holder.send = undefined;
+    holder.stream = undefined;
     this.#holders.delete(holder);
+    if (this.#bySession.get(holder.session) === holder) this.#bySession.delete(holder.session);
     for (const ino of holder.inos) this.#unlist(ino, holder);
     this.#stats.leases -= holder.inos.size;
     holder.inos.clear();
@@ -162,14 +173,14 @@ export class LeaseTable {
   prune(): void {
     const now = this.#timers.nowMs();
     for (const holder of [...this.#holders]) {
-      if (holder.send === undefined && holder.validUntilMs <= now) this.end(holder);
+      if (holder.stream === undefined && holder.validUntilMs <= now) this.end(holder);
     }
   }
 
   /** A ping is about to be answered with a valid lease. */
   grant(lease: LeaseHolder): void {
     const holder = own(lease);
-    if (holder.send !== undefined) holder.validUntilMs = this.#timers.nowMs() + LEASE_TTL_MS + LEASE_MARGIN_MS;
+    if (holder.stream !== undefined) holder.validUntilMs = this.#timers.nowMs() + LEASE_TTL_MS + LEASE_MARGIN_MS;
   }
 
   /** Registers a read of `inos` and leases them. To be called before the rows are read. */
@@ -214,24 +225,46 @@ export class LeaseTable {
     else this.#lingerTimer ??= this.#timers.after(TICKET_LINGER_MS, () => this.#forgetLingering());
   }
 
-  /** Recalls what others cache of the changed inodes. To be called when the changes are visible to reads and before any
-   * of them is answered. */
+  /**
+   * Recalls what others cache of the changed inodes, and leases them to who changed them: the answer to a commit says how its
+   * inodes are now, and the client caches that. To be called when the changes are visible to reads and before any of
+   * them is answered.
+   */
   change(batch: readonly SessionChange[]): void {
-    const changed = aggregate(batch);
+    const changed = changedInodes(batch);
     if (changed.size === 0) return;
     this.#changes++;
-    const recalls = new Map<Holder, RecalledInode[]>();
-    for (const [ino, { recalled, sessions }] of changed) {
-      for (const ticket of this.#reads.get(ino) ?? []) ticket.disturb();
-      for (const holder of [...(this.#byIno.get(ino) ?? [])]) {
-        if (sessions.size === 1 && sessions.has(holder.session)) continue;
-        this.#release(ino, holder);
-        const list = recalls.get(holder);
-        if (list === undefined) recalls.set(holder, [recalled]);
-        else list.push(recalled);
+    const recalls = new Map<Holder, Set<RecalledInode>>();
+    // In log order, so that of several sessions that changed an inode in this batch only the last one keeps it.
+    for (const { session, touched } of batch) {
+      const committer = this.#bySession.get(session);
+      for (const { attr } of touched) {
+        const recalled = attr && changed.get(attr.ino);
+        if (recalled !== undefined) this.#changeOne(recalled, session, committer, recalls);
       }
+      if (committer !== undefined && committer.inos.size > this.#leasesPerSessionMax) this.#evict(committer);
     }
-    for (const [holder, inodes] of recalls) this.#recall(holder, inodes);
+    for (const [holder, inodes] of recalls) this.#recall(holder, [...inodes]);
+  }
+
+  #changeOne(
+    recalled: RecalledInode,
+    session: number,
+    committer: Holder | undefined,
+    recalls: Map<Holder, Set<RecalledInode>>,
+  ): void {
+    const { ino } = recalled;
+    for (const ticket of this.#reads.get(ino) ?? []) ticket.disturb();
+    for (const holder of [...(this.#byIno.get(ino) ?? [])]) {
+      if (holder.session === session) continue;
+      this.#release(ino, holder);
+      const inodes = recalls.get(holder);
+      if (inodes === undefined) recalls.set(holder, new Set([recalled]));
+      else inodes.add(recalled);
+    }
+    if (committer === undefined) return;
+    if (this.#usable(committer)) this.#list(ino, committer);
+    else if (this.#overfull(committer)) this.#dropClient(committer);
   }
 
   acknowledge(lease: LeaseHolder, recallId: number): void {
@@ -271,11 +304,22 @@ export class LeaseTable {
     return (
       !this.#closed &&
       !holder.ended &&
-      holder.send !== undefined &&
+      holder.stream !== undefined &&
       holder.validUntilMs > this.#timers.nowMs() &&
-      // A client that answers no recalls gets no more leases.
-      holder.inos.size < this.#leasesPerSessionMax + LEASE_EVICTION_BATCH
+      !this.#overfull(holder)
     );
+  }
+
+  /** A client that answers no recalls gets no more leases. */
+  #overfull(holder: Holder): boolean {
+    return holder.inos.size >= this.#leasesPerSessionMax + LEASE_EVICTION_BATCH;
+  }
+
+  /** It would cache the answer to its commit and could not be made to forget it. Without its stream it forgets all. */
+  #dropClient(holder: Holder): void {
+    const stream = holder.stream;
+    holder.stream = undefined;
+    stream?.close();
   }
 
   #holdsAll(ticket: ReadTicket): boolean {
@@ -346,9 +390,9 @@ export class LeaseTable {
       }
     }
     // Sent even when there is nothing to wait for: the next ping may make the lease valid again.
-    if (holder.send !== undefined) {
+    if (holder.stream !== undefined) {
       this.#stats.recallsSent++;
-      holder.send({ recallId: id, inodes });
+      holder.stream.recall({ recallId: id, inodes });
     }
   }
 
@@ -383,25 +427,20 @@ function own(holder: LeaseHolder): Holder {
   return holder as Holder;
 }
 
-/** Each changed inode once: its last version, and who changed it. */
-function aggregate(
-  batch: readonly SessionChange[],
-): Map<number, { recalled: RecalledInode; sessions: Set<number> }> {
-  const changed = new Map<number, { recalled: RecalledInode; sessions: Set<number> }>();
-  for (const { session, touched } of batch) {
+/** Each changed inode once: its last version, and all that happened to it. */
+function changedInodes(batch: readonly SessionChange[]): Map<number, RecalledInode> {
+  const changed = new Map<number, RecalledInode>();
+  for (const { touched } of batch) {
     for (const { attr, previousDataVersion, removed } of touched) {
       if (attr === undefined) continue;
       const known = changed.get(attr.ino);
-      const recalled = {
-        ino: attr.ino,
-        version: attr.version,
-        dataChanged: (known?.recalled.dataChanged ?? false) || attr.dataVersion !== previousDataVersion,
-        removed: (known?.recalled.removed ?? false) || removed,
-      };
-      if (known === undefined) changed.set(attr.ino, { recalled, sessions: new Set([session]) });
-      else {
-        known.recalled = recalled;
-        known.sessions.add(session);
+      const dataChanged = attr.dataVersion !== previousDataVersion;
+      if (known === undefined) {
+        changed.set(attr.ino, { ino: attr.ino, version: attr.version, dataChanged, removed });
+      } else {
+        known.version = attr.version;
+        known.dataChanged ||= dataChanged;
+        known.removed ||= removed;
       }
     }
   }

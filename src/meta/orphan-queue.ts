@@ -10,7 +10,6 @@ export class OrphanQueue {
   readonly #max: number;
   readonly #fresh = new Set<number>();
   readonly #held = new Map<number, Held>();
-  #overflowed = false;
 
   constructor(max: number = ORPHAN_QUEUE_MAX) {
     this.#max = max;
@@ -20,17 +19,17 @@ export class OrphanQueue {
     return this.#fresh.size + this.#held.size;
   }
 
-  add(ino: number): void {
-    if (this.#held.has(ino)) return;
-    if (this.size >= this.#max) this.#overflowed = true;
-    else this.#fresh.add(ino);
+  /** False: the queue is full. */
+  add(ino: number): boolean {
+    if (this.#held.has(ino) || this.#fresh.has(ino)) return true;
+    if (this.size >= this.#max) return false;
+    this.#fresh.add(ino);
+    return true;
   }
 
-  /** True once, when inodes were turned away and there is room again: scan the rows for them. */
-  takeOverflow(): boolean {
-    if (!this.#overflowed || this.size > this.#max / 2) return false;
-    this.#overflowed = false;
-    return true;
+  /** Worth a scan for those that were turned away. */
+  get hasRoom(): boolean {
+    return this.size <= this.#max / 2;
   }
 
   /** Up to `limit` inodes that are due. They stay queued until `done`. */

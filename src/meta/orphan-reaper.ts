@@ -11,15 +11,15 @@ import { type Deferred, deferred } from './deferred.ts';
 import { OrphanQueue } from './orphan-queue.ts';
 import { proposeCommand } from './propose.ts';
 import { NotLeaderError, OverloadedError, ProposalLostError, type Replica } from './replica.ts';
-import type { Session } from './sessions.ts';
+import type { Session, SessionTable } from './sessions.ts';
 
 export interface OrphanReaperComponents {
   readonly replica: Replica;
   readonly timers: Timers;
   readonly logger: Logger;
-  readonly sessions: { values(): Iterable<Session> };
-  /** Inodes that have orphan rows, at most `limit`. */
-  readonly listOrphans: (limit: number) => Promise<readonly number[]>;
+  readonly sessions: Pick<SessionTable, 'values' | 'loaded'>;
+  /** Inodes that have orphan rows with numbers greater than `after`, in order. */
+  readonly listOrphans: (after: number, limit: number) => Promise<readonly number[]>;
 }
 
 /** One OpenInodesQuery on its way to all sessions. */
@@ -65,7 +65,7 @@ export class OrphanReaper {
 
   /** An inode lost its last name. */
   add(ino: number): void {
-    if (!this.#closed) this.#queue.add(ino);
+    if (!this.#closed && !this.#queue.add(ino)) this.#rescan = true;
   }
 
   /** What a client answered to a query. */
@@ -113,10 +113,9 @@ export class OrphanReaper {
 
   /** Rounds until nothing is due: a big deletion does not wait an interval per batch. */
   async #rounds(): Promise<void> {
-    if (this.#rescan || this.#queue.takeOverflow()) {
-      const inos = await this.#c.listOrphans(ORPHAN_BATCH_MAX * 16);
-      this.#rescan = inos.length === ORPHAN_BATCH_MAX * 16;
-      for (const ino of inos) this.#queue.add(ino);
+    if (!this.#c.sessions.loaded) return; // a session not known yet could have anything open
+    if (this.#rescan && this.#queue.hasRoom) {
+      this.#rescan = !(await this.#scan());
     }
     while (!this.#closed) {
       const batch = this.#queue.due(this.#c.timers.nowMs(), ORPHAN_BATCH_MAX);
@@ -125,6 +124,18 @@ export class OrphanReaper {
       if (open === undefined || this.#closed) return;
       await this.#reapAll(batch, open);
     }
+  }
+
+  /** Queues the inodes that have orphan rows. False: the queue is full, the rest is left for another scan. */
+  async #scan(): Promise<boolean> {
+    for (let after = 0; !this.#closed; ) {
+      const inos = await this.#c.listOrphans(after, ORPHAN_BATCH_MAX);
+      for (const ino of inos) if (!this.#queue.add(ino)) return false;
+      const last = inos.at(-1);
+      if (last === undefined || inos.length < ORPHAN_BATCH_MAX) return true;
+      after = last;
+    }
+    return true;
   }
 
   /** Which of `inos` some client has open; undefined when that cannot be found out now. */
@@ -156,7 +167,11 @@ export class OrphanReaper {
       else free.push(ino);
     }
     const lane = async (): Promise<void> => {
-      for (let ino = free.pop(); ino !== undefined && !this.#closed; ino = free.pop()) await this.#reap(ino);
+      try {
+        for (let ino = free.pop(); ino !== undefined && !this.#closed; ino = free.pop()) await this.#reap(ino);
+      } finally {
+        free.length = 0; // after a failure the others stop too, and all of them are tried again
+      }
     };
     await Promise.all(Array.from({ length: ORPHAN_REAPS_IN_FLIGHT_MAX }, lane));
   }

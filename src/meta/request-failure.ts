@@ -1,5 +1,4 @@
-import { asFsError } from '../base/errno.ts';
-import { ERRNO } from '../base/errno.ts';
+import { asFsError, ERRNO } from '../base/errno.ts';
 import type { ReplyBody } from './context.ts';
 import { NotLeaderError, OverloadedError, ProposalLostError, type Replica } from './replica.ts';
 
@@ -24,7 +23,13 @@ export function requestFailure(thrown: unknown, replica: Replica): RequestFailur
   return { reply: errorReply(error.errno, message), level };
 }
 
-const EXPECTED: ReadonlySet<string> = new Set(['ESTALE', 'ENODATA', 'ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
+const EXPECTED: ReadonlySet<string> = new Set([
+  'ESTALE',
+  'ENODATA',
+  'ENOENT',
+  'ENOTDIR',
+  'EPIPE',
+]);
 
 function errorReply(errno: number, message: string): ReplyBody {
   return { $case: 'error', value: { errno, message } };

@@ -57,6 +57,7 @@ export class SessionTable {
   #timer: TimerHandle | undefined;
   #lastSweepMs: number;
   #expiries = 0;
+  #loaded = false;
   #sweepsUntilReload = 0;
   #closed = false;
 
@@ -69,6 +70,11 @@ export class SessionTable {
 
   get size(): number {
     return this.#sessions.size;
+  }
+
+  /** False: there may be sessions that are not known here yet. */
+  get loaded(): boolean {
+    return this.#loaded;
   }
 
   get expiries(): number {
@@ -87,6 +93,7 @@ export class SessionTable {
   async load(): Promise<readonly number[]> {
     const ids = await this.#c.listSessions();
     if (!this.#closed) for (const id of ids) this.#ensure(id);
+    this.#loaded = true;
     return ids;
   }
 
@@ -97,9 +104,9 @@ export class SessionTable {
     // The client dropped its cache before it said hello, so what was leased or recalled before does not matter.
     if (session.holder !== undefined) this.#c.leases.end(session.holder);
     session.link = link;
-    session.holder = this.#c.leases.open(id, (recall) => link.recall(recall));
+    session.holder = this.#c.leases.open(id, link);
     session.lastContactMs = this.#c.timers.nowMs();
-    if (former !== undefined) {
+    if (former !== undefined && former !== link) {
       this.#hooks.onDetached(session);
       former.close();
     }

@@ -7,17 +7,18 @@ import {
   SESSIONS_MAX,
 } from '../../base/limits.ts';
 import type { Hello, HelloReply } from '../../gen/ringfs/v1/meta.ts';
+import type { ClusterRow } from '../../gen/ringfs/v1/rows.ts';
 import { clusterTime, type LeaderContext, type ServerContext } from '../context.ts';
 import { proposeCommand } from '../propose.ts';
-import type { ClusterIdentity } from '../state-reader.ts';
+import { sessionExists } from '../session-rows.ts';
 
 /** Throws FsError EINVAL when the client means another cluster. */
-export function checkCluster(hello: Hello, cluster: ClusterIdentity | undefined): void {
+export function checkCluster(hello: Hello, cluster: ClusterRow | undefined): void {
   if (hello.clusterId === '' || cluster === undefined || hello.clusterId === cluster.clusterId) return;
   throw new FsError('EINVAL', `this is cluster ${cluster.clusterId}, not ${hello.clusterId}`);
 }
 
-export function helloReply(ctx: ServerContext, session: number, cluster: ClusterIdentity | undefined): HelloReply {
+export function helloReply(ctx: ServerContext, session: number, cluster: ClusterRow | undefined): HelloReply {
   return {
     session,
     clusterId: cluster?.clusterId ?? '',
@@ -33,21 +34,21 @@ export function helloReply(ctx: ServerContext, session: number, cluster: Cluster
  * ESTALE for a session that does not exist any more, EAGAIN, ENFILE, EINVAL, and what propose throws.
  */
 export async function sessionOf(ctx: LeaderContext, hello: Hello): Promise<number> {
-  const { lead, replica, state } = ctx;
+  const { lead, replica } = ctx;
   if (hello.session === 0) {
     const id = await openSession(ctx, hello);
     lead.check();
     return id;
   }
   await replica.readBarrier();
-  const exists = await state.hasSession(hello.session);
+  const exists = await sessionExists(replica.state, hello.session);
   lead.check();
   if (!exists) throw unknownSession(hello.session);
   const known = lead.sessions.get(hello.session);
   if (known?.expiring === true) throw new FsError('EAGAIN', 'the session is being expired');
   if (known === undefined) {
     // Expired since, or never attached here. What is not in the table is not being expired, so this answer holds.
-    const still = await state.hasSession(hello.session);
+    const still = await sessionExists(replica.state, hello.session);
     lead.check();
     if (!still) throw unknownSession(hello.session);
   }

@@ -1,3 +1,4 @@
+import { listBlockNodes } from '../../core/namespace/read.ts';
 import type { Topology } from '../../gen/ringfs/v1/meta.ts';
 import type { ServerContext } from '../context.ts';
 
@@ -11,7 +12,7 @@ export async function topology(ctx: ServerContext): Promise<Topology> {
     ctx.cluster(),
     lead !== undefined
       ? lead.registry.states()
-      : ctx.state.blockNodes().then((rows) => rows.map((info) => ({ info, alive: false }))),
+      : listBlockNodes(ctx.replica.state).then((rows) => rows.map((info) => ({ info, alive: false }))),
   ]);
   return {
     clusterId: cluster?.clusterId ?? '',

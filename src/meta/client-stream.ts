@@ -1,0 +1,243 @@
+import { FsError } from '../base/errno.ts';
+import { CALLS_IN_FLIGHT_MAX } from '../base/limits.ts';
+import type { Hello, MetaReply, MetaRequest, OpenInodesQuery, Recall } from '../gen/ringfs/v1/meta.ts';
+import type { Logger } from '../ports/logger.ts';
+import type { RpcPeer, RpcStreamHandler } from '../ports/rpc.ts';
+import type { LeaderContext, ReplyBody, RequestBody, ServerContext, SessionContext } from './context.ts';
+import { blockNodeReport } from './handlers/block-node-report.ts';
+import { commit } from './handlers/commit.ts';
+import { getAttr } from './handlers/get-attr.ts';
+import { getChunks } from './handlers/get-chunks.ts';
+import { getXattr } from './handlers/get-xattr.ts';
+import { checkCluster, helloReply, sessionOf } from './handlers/hello.ts';
+import { knownBlocks } from './handlers/known-blocks.ts';
+import { listXattr } from './handlers/list-xattr.ts';
+import { lookup } from './handlers/lookup.ts';
+import { openInodesReply } from './handlers/open-inodes-reply.ts';
+import { pingObserver, pingSession } from './handlers/ping.ts';
+import { readDir } from './handlers/read-dir.ts';
+import { recallAck } from './handlers/recall-ack.ts';
+import { statFs } from './handlers/stat-fs.ts';
+import { topology } from './handlers/topology.ts';
+import type { Leadership } from './leadership.ts';
+import { NotLeaderError } from './replica.ts';
+import { notLeaderReply, requestFailure } from './request-failure.ts';
+import type { Session, SessionLink } from './sessions.ts';
+
+/** Plain counters of all streams. */
+export interface RequestCounters {
+  requests: number;
+  /** Answered with an error or NotLeader. */
+  failed: number;
+  notLeader: number;
+  overloaded: number;
+}
+
+export interface ClientStreamComponents {
+  readonly peer: RpcPeer<MetaReply>;
+  readonly server: ServerContext;
+  readonly logger: Logger;
+  readonly counters: RequestCounters;
+  readonly onClosed: (stream: ClientStream) => void;
+}
+
+export interface ClientStreamOptions {
+  readonly callsInFlightMax?: number;
+}
+
+interface Attached {
+  readonly lead: Leadership;
+  readonly session: Session;
+}
+
+/** One client's stream: who it is, and its requests to their handlers. Nothing that a client sends ends more than its stream. */
+export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, SessionLink {
+  readonly remote: string;
+  readonly #c: ClientStreamComponents;
+  readonly #callsInFlightMax: number;
+  #observer = false;
+  #attached: Attached | undefined;
+  #inFlight = 0;
+  #closed = false;
+
+  constructor(components: ClientStreamComponents, options: ClientStreamOptions = {}) {
+    this.#c = components;
+    this.remote = components.peer.remote;
+    this.#callsInFlightMax = options.callsInFlightMax ?? CALLS_IN_FLIGHT_MAX;
+  }
+
+  recall(recall: Recall): void {
+    this.#c.peer.push({ $case: 'recall', value: recall });
+  }
+
+  query(query: OpenInodesQuery): void {
+    this.#c.peer.push({ $case: 'openInodesQuery', value: query });
+  }
+
+  /** Ends the stream, with the new leader's address when it is because of that and it is known. */
+  close(): void {
+    if (this.#closed) return;
+    if (this.#attached?.lead.active === false) this.#c.peer.push(notLeaderReply(this.#c.server.replica));
+    this.onClose();
+    this.#c.peer.close();
+  }
+
+  onClose(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#detach();
+    this.#c.onClosed(this);
+  }
+
+  /** Never rejects. */
+  async onRequest(body: RequestBody): Promise<ReplyBody | undefined> {
+    const { counters } = this.#c;
+    counters.requests++;
+    try {
+      // What keeps the session and others' commits going is never refused for want of room, nor does it wait.
+      const immediate = this.#immediate(body);
+      if (immediate !== 'not immediate') return immediate;
+    } catch (error) {
+      const reply = this.#failed(body, error);
+      return body.$case === 'ping' ? reply : undefined;
+    }
+    if (this.#inFlight >= this.#callsInFlightMax) {
+      return this.#failed(body, new FsError('EAGAIN', `${this.#inFlight} requests in flight`));
+    }
+    this.#inFlight++;
+    try {
+      return await this.#dispatch(body);
+    } catch (error) {
+      return this.#failed(body, error);
+    } finally {
+      this.#inFlight--;
+    }
+  }
+
+  #immediate(body: RequestBody): ReplyBody | undefined | 'not immediate' {
+    switch (body.$case) {
+      case 'ping':
+        return {
+          $case: 'ping',
+          value: this.#observer ? pingObserver(this.#c.server) : pingSession(this.#session()),
+        };
+      case 'recallAck':
+        return void recallAck(this.#session(), body.value);
+      case 'openInodesReply':
+        return void openInodesReply(this.#session(), body.value);
+      default:
+        return 'not immediate';
+    }
+  }
+
+  async #dispatch(body: RequestBody): Promise<ReplyBody> {
+    switch (body.$case) {
+      case 'hello':
+        return this.#hello(body.value);
+      case 'topology':
+        return { $case: 'topology', value: await topology(this.#c.server) };
+      case 'statFs':
+        return { $case: 'statFs', value: await statFs(this.#leader()) };
+      case 'blockNodeReport':
+        return { $case: 'blockNodeReport', value: await blockNodeReport(this.#leader(), body.value) };
+      case 'knownBlocks':
+        return { $case: 'knownBlocks', value: await knownBlocks(this.#leader(), body.value) };
+      default:
+        return this.#dispatchSession(this.#session(), body);
+    }
+  }
+
+  /** The requests that only a session may make. */
+  async #dispatchSession(
+    ctx: SessionContext,
+    body: RequestBody,
+  ): Promise<ReplyBody> {
+    switch (body.$case) {
+      case 'commit':
+        return { $case: 'commit', value: await commit(ctx, body.value) };
+      case 'lookup':
+        return { $case: 'lookup', value: await lookup(ctx, body.value) };
+      case 'getAttr':
+        return { $case: 'getAttr', value: await getAttr(ctx, body.value) };
+      case 'readDir':
+        return { $case: 'readDir', value: await readDir(ctx, body.value) };
+      case 'getChunks':
+        return { $case: 'getChunks', value: await getChunks(ctx, body.value) };
+      case 'getXattr':
+        return { $case: 'getXattr', value: await getXattr(ctx, body.value) };
+      case 'listXattr':
+        return { $case: 'listXattr', value: await listXattr(ctx, body.value) };
+      default:
+        throw new FsError('EINVAL', `unknown request ${body.$case}`);
+    }
+  }
+
+  async #hello(hello: Hello): Promise<ReplyBody> {
+    const { server } = this.#c;
+    const cluster = await server.cluster();
+    checkCluster(hello, cluster);
+    if (hello.observer) {
+      this.#observer = true;
+      return { $case: 'hello', value: helloReply(server, 0, cluster) };
+    }
+    const lead = this.#lead();
+    if (cluster === undefined) throw new FsError('EAGAIN', 'the cluster has not been initialised yet');
+    const id = await sessionOf({ ...server, lead }, hello);
+    // A stream that is gone must not take the session from the one that came after it.
+    if (this.#closed) throw new FsError('EPIPE', 'the stream has ended');
+    if (this.#attached !== undefined && this.#attached.session.id !== id) this.#detach();
+    this.#observer = false;
+    this.#attached = { lead, session: lead.sessions.attach(id, this) };
+    return { $case: 'hello', value: helloReply(server, id, cluster) };
+  }
+
+  /** Throws NotLeaderError. */
+  #lead(): Leadership {
+    const lead = this.#c.server.leadership();
+    if (lead === undefined) throw new NotLeaderError(this.#c.server.replica.leader());
+    lead.check();
+    return lead;
+  }
+
+  /** For requests that an observer may make too. */
+  #leader(): LeaderContext {
+    if (!this.#observer) return this.#session();
+    return { ...this.#c.server, lead: this.#lead() };
+  }
+
+  /** Throws NotLeaderError, FsError ESTALE when the session was expired, EPROTO before a hello. */
+  #session(): SessionContext {
+    const lead = this.#lead();
+    const attached = this.#attached;
+    if (attached === undefined) {
+      throw new FsError('EPROTO', this.#observer ? 'an observer has no session' : 'the first message is a hello');
+    }
+    const { session } = attached;
+    if (session.expired) throw new FsError('ESTALE', `session ${session.id} has expired`);
+    if (attached.lead !== lead || session.link !== this) throw new NotLeaderError(undefined);
+    lead.sessions.touch(session);
+    return { ...this.#c.server, lead, session };
+  }
+
+  #detach(): void {
+    const attached = this.#attached;
+    this.#attached = undefined;
+    attached?.lead.sessions.detach(attached.session, this);
+  }
+
+  #failed(body: RequestBody, error: unknown): ReplyBody {
+    const { counters, logger, server } = this.#c;
+    const { reply, level } = requestFailure(error, server.replica);
+    counters.failed++;
+    if (reply.$case === 'notLeader') counters.notLeader++;
+    if (error instanceof FsError && error.code === 'EAGAIN') counters.overloaded++;
+    const fields = {
+      request: body.$case,
+      remote: this.remote,
+      session: this.#attached?.session.id ?? 0,
+      err: error,
+    };
+    logger[level](fields, 'request failed');
+    return reply;
+  }
+}

@@ -1,0 +1,138 @@
+import { readCluster } from '../core/namespace/read.ts';
+import type { MetaReply, MetaRequest } from '../gen/ringfs/v1/meta.ts';
+import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
+import type { RpcAcceptor } from '../ports/rpc.ts';
+import { ClientStream, type RequestCounters } from './client-stream.ts';
+import type { MetaServerComponents, ServerContext } from './context.ts';
+import { Leadership } from './leadership.ts';
+
+export interface MetaServerOptions {
+  readonly leasesPerSessionMax?: number;
+  readonly callsInFlightMax?: number;
+}
+
+export interface MetaServerStats extends Readonly<RequestCounters> {
+  readonly leading: boolean;
+  readonly streams: number;
+  /** The rest is 0 on a follower. */
+  readonly sessions: number;
+  readonly sessionsExpired: number;
+  readonly leases: number;
+  readonly leasesEvicted: number;
+  readonly recallsSent: number;
+  readonly recallsPending: number;
+  readonly recallsExpired: number;
+  readonly orphansQueued: number;
+  readonly orphansReaped: number;
+}
+
+/**
+ * The session service of a meta server: clients' streams on one side, a replica of the namespace on the other. Only the
+ * leader serves sessions; what exists only there is in `Leadership`, one per term.
+ */
+export class MetaServer {
+  readonly #c: MetaServerComponents;
+  readonly #options: MetaServerOptions;
+  readonly #streams = new Set<ClientStream>();
+  readonly #context: ServerContext;
+  readonly #counters: RequestCounters = { requests: 0, failed: 0, notLeader: 0, overloaded: 0 };
+  #leadership: Leadership | undefined;
+  /** It never changes once it is known. */
+  #cluster: ClusterRow | undefined;
+  #started = false;
+  #stopped = false;
+
+  constructor(components: MetaServerComponents, options: MetaServerOptions = {}) {
+    this.#c = components;
+    this.#options = options;
+    const { replica, timers } = components;
+    this.#context = {
+      replica,
+      timers,
+      cluster: () => this.#readCluster(),
+      leadership: () => this.#leadership,
+    };
+  }
+
+  /** Serves from now on. Call before the replica runs, so that no role change is missed. */
+  start(): void {
+    if (this.#started) return;
+    this.#started = true;
+    const { replica } = this.#c;
+    replica.onApplied((batch) => this.#leadership?.onApplied(batch));
+    replica.onRoleChange((role, term) => {
+      this.#abdicate();
+      if (role === 'leader') this.#lead(term);
+    });
+    if (replica.isLeader() && this.#leadership === undefined) this.#lead(replica.status().term);
+  }
+
+  /** Ends all streams. */
+  stop(): void {
+    this.#stopped = true;
+    this.#abdicate();
+    for (const stream of [...this.#streams]) stream.close();
+  }
+
+  /** Give this to the transport. */
+  readonly accept: RpcAcceptor<MetaRequest, MetaReply> = (peer) => {
+    const { callsInFlightMax } = this.#options;
+    const stream = new ClientStream(
+      {
+        peer,
+        server: this.#context,
+        logger: this.#c.logger,
+        counters: this.#counters,
+        onClosed: (closed) => void this.#streams.delete(closed),
+      },
+      callsInFlightMax === undefined ? {} : { callsInFlightMax },
+    );
+    this.#streams.add(stream);
+    if (this.#stopped) stream.close();
+    return stream;
+  };
+
+  stats(): MetaServerStats {
+    const lead = this.#leadership;
+    const leases = lead?.leases.stats();
+    return {
+      ...this.#counters,
+      leading: lead !== undefined,
+      streams: this.#streams.size,
+      sessions: lead?.sessions.size ?? 0,
+      sessionsExpired: lead?.sessions.expiries ?? 0,
+      leases: leases?.leases ?? 0,
+      leasesEvicted: leases?.evicted ?? 0,
+      recallsSent: leases?.recallsSent ?? 0,
+      recallsPending: leases?.recallsPending ?? 0,
+      recallsExpired: leases?.recallsExpired ?? 0,
+      orphansQueued: lead?.reaper.queued ?? 0,
+      orphansReaped: lead?.reaper.reaped ?? 0,
+    };
+  }
+
+  #lead(term: number): void {
+    if (this.#stopped) return;
+    const { replica, timers, logger } = this.#c;
+    const { leasesPerSessionMax } = this.#options;
+    logger.info({ term }, 'serving sessions as the leader');
+    this.#leadership = new Leadership(
+      { replica, timers, logger },
+      leasesPerSessionMax === undefined ? { term } : { term, leasesPerSessionMax },
+    );
+    this.#leadership.start();
+  }
+
+  #abdicate(): void {
+    const former = this.#leadership;
+    if (former === undefined) return;
+    this.#leadership = undefined;
+    this.#c.logger.info({ term: former.term }, 'not the leader any more');
+    former.close();
+  }
+
+  async #readCluster(): Promise<ClusterRow | undefined> {
+    this.#cluster ??= await readCluster(this.#c.replica.state);
+    return this.#cluster;
+  }
+}
