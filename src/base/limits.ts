@@ -96,7 +96,7 @@ export const NODE_DOWN_MS = 1_000;
 export const RING_RANGES_MAX = 8_192;
 /** Hops of one owner lookup; Chord needs log2 of the ring's size. */
 export const RING_HOPS_MAX = 64;
-/** One try to store or fetch a block of 4 MiB, on a slow disk. */
+/** One try to store or fetch a block of 4 MiB, on a slow disk; a dead node is noticed much earlier. */
 export const BLOCK_CALL_TIMEOUT_MS = 10_000;
 
 // Sessions and leases -----------------------------------------------------------------------------------
@@ -268,8 +268,6 @@ export const RING_LOOKUP_HOPS_MAX = 64;
 /** Between two attempts to connect to a block node that does not answer: doubled up to the maximum. */
 export const PEER_BACKOFF_MIN_MS = 100;
 export const PEER_BACKOFF_MAX_MS = 3000;
-/** Sending a block to another node; a dead one is noticed much earlier by the ring. */
-export const BLOCK_CALL_TIMEOUT_MS = 10_000;
 /** Bytes of blocks that a node is storing for clients at one time, until the last copy is written; and for other nodes. */
 export const BLOCK_PUT_BYTES_IN_FLIGHT_MAX = 128 * MIB;
 /** Blocks being read for answers at one time: bounds their memory at 256 MiB. */
