@@ -1,3 +1,6 @@
 import { main } from './program.ts';
 
+// The timers of the parts do not keep a process alive; what keeps this one is that its command has not ended.
+const alive = setInterval(() => {}, 60_000);
 process.exitCode = await main(process.argv.slice(2));
+clearInterval(alive);
