@@ -1,12 +1,14 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import type { ServerId } from '../../src/base/ids.ts';
+import { ROOT_INO, type ServerId } from '../../src/base/ids.ts';
 import { type Random, seededRandom } from '../../src/base/random.ts';
-import { nonceKey } from '../../src/core/namespace/keys.ts';
+import { dentryKey } from '../../src/core/namespace/keys.ts';
+import { type RaftMessage, RaftMessageType } from '../../src/gen/ringfs/v1/raft.ts';
+import { decodeHardState, entryKey, HARD_STATE_KEY, unseal } from '../../src/meta/raft/log-codec.ts';
 import type { RaftReplica } from '../../src/meta/raft/raft-replica.ts';
 import type { MetaStorage } from '../../src/ports/meta-storage.ts';
 import { MemoryMetaStorage } from '../support/memory-meta-storage.ts';
-import { openSessionCommand, ReplicaCluster } from '../support/replica-cluster.ts';
+import { createFileCommand, openSessionCommand, ReplicaCluster } from '../support/replica-cluster.ts';
 import { stateHash } from '../support/state-hash.ts';
 
 const SEEDS = Number(process.env['SIM_SEEDS'] ?? 12);
@@ -21,7 +23,8 @@ class Simulation {
   readonly cluster: ReplicaCluster;
   /** Numbers of the commands whose success was reported. */
   readonly acknowledged: number[] = [];
-  #next = 0;
+  #next = 1;
+  #session = 0;
   /** Which command is at an index, according to whoever applied it first. */
   readonly #history = new Map<number, string>();
   readonly #lastIndexes = new WeakMap<object, number>();
@@ -32,13 +35,42 @@ class Simulation {
     this.random = seededRandom(seed);
     const storage = async (id: ServerId): Promise<MetaStorage> => this.storage(id);
     this.cluster = new ReplicaCluster({ storage, logLimits: LIMITS });
-    this.cluster.network.filter = () => this.random.next() >= this.#losses;
+    this.cluster.network.filter = (message) => {
+      this.#checkPromise(message);
+      return this.random.next() >= this.#losses;
+    };
   }
 
   storage(id: string): MemoryMetaStorage {
     const storage = this.storages.get(id) ?? new MemoryMetaStorage();
     this.storages.set(id, storage);
     return storage;
+  }
+
+  async start(): Promise<void> {
+    await this.cluster.startAll();
+    const leader = await this.cluster.elect();
+    const opened = await this.cluster.during(leader.propose(openSessionCommand(0)), 'a session');
+    this.#session = opened.outcome.value;
+  }
+
+  /** What a replica says that it has, it must not forget with the power. */
+  #checkPromise(message: RaftMessage): void {
+    if (message.reject) return;
+    const disk = this.storage(message.from).durableLogRows;
+    if (message.type === RaftMessageType.VOTE || message.type === RaftMessageType.VOTE_RESPONSE) {
+      const vote = message.type === RaftMessageType.VOTE ? message.from : message.to;
+      const row = disk.getSync(HARD_STATE_KEY);
+      assert.ok(row !== undefined, 'a vote without a hard state');
+      const { term, votedFor } = decodeHardState(unseal(HARD_STATE_KEY, row));
+      // A later term may have been stored meanwhile.
+      assert.ok(term > message.term || (term === message.term && votedFor === vote), 'a vote not stored');
+    }
+    if (message.type === RaftMessageType.APPEND_RESPONSE && message.index > 0) {
+      const replica = this.cluster.replicas.get(message.from as ServerId);
+      if (replica === undefined || message.index < replica.status().firstIndex) return;
+      assert.ok(disk.getSync(entryKey(message.index)) !== undefined, 'an entry acknowledged and not stored');
+    }
   }
 
   async step(): Promise<void> {
@@ -68,8 +100,11 @@ class Simulation {
     if (leader === undefined) return;
     for (let i = this.random.below(10); i >= 0; i--) {
       const n = this.#next++;
-      leader.propose(openSessionCommand(n)).then(
-        () => this.acknowledged.push(n),
+      leader.propose(createFileCommand(this.#session, n, fileName(n))).then(
+        (applied) => {
+          assert.equal(applied.outcome.result.body?.$case, 'ok');
+          this.acknowledged.push(n);
+        },
         () => undefined,
       );
     }
@@ -151,10 +186,11 @@ class Simulation {
   }
 }
 
+const fileName = (n: number): string => `file-${n}`;
+
 async function has(replica: RaftReplica, n: number): Promise<boolean> {
-  const nonce = new Uint8Array(16);
-  new DataView(nonce.buffer).setUint32(0, n);
-  return (await replica.state.get(nonceKey(nonce))) !== undefined;
+  const key = dentryKey(ROOT_INO, new TextEncoder().encode(fileName(n)));
+  return (await replica.state.get(key)) !== undefined;
 }
 
 describe('replicas under failures', () => {
@@ -162,7 +198,7 @@ describe('replicas under failures', () => {
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
     it(`seed ${seed}`, async () => {
       const simulation = new Simulation(seed);
-      await simulation.cluster.startAll();
+      await simulation.start();
       for (let step = 0; step < STEPS; step++) await simulation.step();
       await simulation.finish();
       acknowledged += simulation.acknowledged.length;
