@@ -3,6 +3,7 @@ import type { Ino } from '../../src/base/ids.ts';
 import { FILE_SIZE_BYTES_MAX, READDIR_ENTRIES_MAX } from '../../src/base/limits.ts';
 import type { Attr } from '../../src/gen/ringfs/v1/namespace.ts';
 import type { Caller, FileHandle, FileSystem, SetAttrRequest } from '../../src/ports/file-system.ts';
+import { refuseSystemXattr } from '../xattr-names.ts';
 import type { NativeOperations } from './binding.ts';
 import { PathWalker } from './path-walker.ts';
 import { instantOf, type NativeStat, type NativeStatfs, statArray, statfsOf, statOf } from './stat.ts';
@@ -252,23 +253,30 @@ export class PathOperations implements NativeOperations {
 
   // Extended attributes ---------------------------------------------------------------------------------------------
 
-  getxattrBytes(path: string, name: string): Promise<Uint8Array> {
-    return this.#walker.withInode(path, (ino) => this.#fileSystem.getxattr(ino, Buffer.from(name, 'utf8')));
+  async getxattrBytes(path: string, name: string): Promise<Uint8Array> {
+    const bytes = xattrName(name);
+    return this.#walker.withInode(path, (ino) => this.#fileSystem.getxattr(ino, bytes));
   }
 
   listxattrBytes(path: string): Promise<readonly Uint8Array[]> {
     return this.#walker.withInode(path, (ino) => this.#fileSystem.listxattr(ino));
   }
 
-  setxattr(path: string, name: string, value: Uint8Array, flags: number): Promise<void> {
-    return this.#walker.withInode(path, (ino) =>
-      this.#fileSystem.setxattr(this.#caller, ino, Buffer.from(name, 'utf8'), value, flags),
+  async setxattr(path: string, name: string, value: Uint8Array, flags: number): Promise<void> {
+    const bytes = xattrName(name);
+    await this.#walker.withInode(path, (ino) =>
+      this.#fileSystem.setxattr(this.#caller, ino, bytes, value, flags),
     );
   }
 
-  removexattr(path: string, name: string): Promise<void> {
-    return this.#walker.withInode(path, (ino) =>
-      this.#fileSystem.removexattr(this.#caller, ino, Buffer.from(name, 'utf8')),
-    );
+  async removexattr(path: string, name: string): Promise<void> {
+    const bytes = xattrName(name);
+    await this.#walker.withInode(path, (ino) => this.#fileSystem.removexattr(this.#caller, ino, bytes));
   }
+}
+
+function xattrName(name: string): Uint8Array {
+  const bytes = Buffer.from(name, 'utf8');
+  refuseSystemXattr(bytes);
+  return bytes;
 }

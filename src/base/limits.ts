@@ -96,7 +96,7 @@ export const NODE_DOWN_MS = 1_000;
 export const RING_RANGES_MAX = 8_192;
 /** Hops of one owner lookup; Chord needs log2 of the ring's size. */
 export const RING_HOPS_MAX = 64;
-/** One try to store or fetch a block of 4 MiB, on a slow disk. */
+/** One try to store or fetch a block of 4 MiB, on a slow disk; a dead node is noticed much earlier. */
 export const BLOCK_CALL_TIMEOUT_MS = 10_000;
 
 // Sessions and leases -----------------------------------------------------------------------------------
@@ -254,3 +254,35 @@ export const VFS_COMPACTION_TRIES_MAX = 3;
 export const VFS_COMPACTIONS_MAX = 256;
 /** How long unmounting waits for the last flush. */
 export const VFS_CLOSE_TIMEOUT_MS = 30_000;
+/** A node that was alone this long after its start, with nobody answering at its seeds, is a ring of one. */
+export const RING_ALONE_AFTER_MS = 3000;
+/** Likewise without any seeds: they may become known a moment after the start. */
+export const RING_ALONE_WITHOUT_SEEDS_MS = 500;
+export const RING_TICK_MS = 100;
+/** A node that does not answer a ring message for this long is taken for dead: several times an event loop stall. */
+export const RING_CALL_TIMEOUT_MS = 1500;
+/** Addresses that a node remembers to look for split-off parts of the ring. */
+export const RING_CONTACTS_MAX = 256;
+/** Hops of an iterative lookup; a ring of 2^64 nodes needs fewer. */
+export const RING_LOOKUP_HOPS_MAX = 64;
+/** Between two attempts to connect to a block node that does not answer: doubled up to the maximum. */
+export const PEER_BACKOFF_MIN_MS = 100;
+export const PEER_BACKOFF_MAX_MS = 3000;
+/** Bytes of blocks that a node is storing for clients at one time, until the last copy is written; and for other nodes. */
+export const BLOCK_PUT_BYTES_IN_FLIGHT_MAX = 128 * MIB;
+/** Blocks being read for answers at one time: bounds their memory at 256 MiB. */
+export const BLOCK_GETS_IN_FLIGHT_MAX = 64;
+/** Requests that wait for one of these; more are refused. */
+export const BLOCK_REQUESTS_WAITING_MAX = 4096;
+/** Identifiers in one HasBlocks or ListBlocks. */
+export const BLOCK_IDS_PER_CALL_MAX = 8192;
+/** Blocks known to lack a copy; with more, the next walk over all blocks finds them. */
+export const REPAIR_QUEUE_MAX = 65_536;
+/** Blocks being copied to other nodes by repair at one time: at most 16 MiB, so that clients are not starved. */
+export const REPAIR_COPIES_IN_FLIGHT_MAX = 4;
+/** Blocks compared with the other owners at one time, and the pause after each such page. */
+export const REPAIR_PAGE_BLOCKS = 512;
+export const REPAIR_PAGE_PAUSE_MS = 20;
+/** A walk starts this long after the last change of the ring, and this long after the previous walk. */
+export const REPAIR_DEBOUNCE_MS = 2000;
+export const REPAIR_INTERVAL_MS = 60_000;

@@ -90,7 +90,7 @@ export class ServerProcess {
       this.#grpc.addMeta(this.#meta.server.accept);
       this.#grpc.addRaft(this.#meta.replica);
     }
-    if (this.#block !== undefined) this.#grpc.addBlock(this.#block.server.accept);
+    if (this.#block !== undefined) this.#grpc.addBlock(this.#block.server.acceptor);
     this.#grpc.addAdmin(() => this.status());
     try {
       await this.#grpc.listen(listen);

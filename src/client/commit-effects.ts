@@ -1,4 +1,4 @@
-import { CHUNK_SIZE_BYTES } from '../base/limits.ts';
+import { CHUNK_SIZE_BYTES, OPS_PER_COMMIT_MAX } from '../base/limits.ts';
 import type { Attr, Chunk, CommitOk, Extent, Op, Rename } from '../gen/ringfs/v1/namespace.ts';
 import type { CachedEntry, EntryChange } from './directory-cache.ts';
 
@@ -6,6 +6,8 @@ const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
 const S_IFDIR = 0o040000;
 const RENAME_EXCHANGE = 2;
+/** This less k names the inode made by op k of the same commit (see Op in namespace.proto). */
+const RELATIVE_INO_MAX = Number.MAX_SAFE_INTEGER;
 
 export function typeOf(mode: number): number {
   return mode & S_IFMT;
@@ -42,7 +44,7 @@ export function commitEffects(
 ): CommitEffects {
   const effects = new Effects(ok, index, context);
   ops.forEach((op, i) => {
-    effects.apply(op, ok.results[i]?.ino ?? 0, ops.length === 1);
+    effects.apply(op, i, ops.length === 1);
   });
   return { entries: effects.entries, layouts: effects.layouts };
 }
@@ -51,47 +53,57 @@ class Effects {
   readonly entries = new Map<number, EntryChange[] | undefined>();
   readonly layouts = new Map<number, Chunk[] | undefined>();
   readonly #attrs = new Map<number, Attr>();
+  readonly #ok: CommitOk;
   readonly #index: number;
   readonly #context: EffectsContext;
 
   constructor(ok: CommitOk, index: number, context: EffectsContext) {
+    this.#ok = ok;
     this.#index = index;
     this.#context = context;
     for (const { attr } of ok.touched) if (attr !== undefined) this.#attrs.set(attr.ino, attr);
   }
 
-  apply(op: Op, ino: number, alone: boolean): void {
+  apply(op: Op, position: number, alone: boolean): void {
     const body = op.body;
     if (body === undefined) return;
+    const ino = this.#ok.results[position]?.ino ?? 0;
     switch (body.$case) {
       case 'makeNode':
-        this.#add(body.value.parent, body.value.name, { ino, type: typeOf(body.value.mode) });
+        this.#add(this.#resolve(body.value.parent), body.value.name, { ino, type: typeOf(body.value.mode) });
         if (isRegular(body.value.mode)) this.layouts.set(ino, []);
         return;
       case 'link':
-        this.#link(body.value.parent, body.value.name, body.value.ino);
+        this.#link(this.#resolve(body.value.parent), body.value.name, ino);
         return;
       case 'unlink':
       case 'removeDir':
-        this.#change(body.value.parent, { type: 'remove', name: body.value.name });
+        this.#change(this.#resolve(body.value.parent), { type: 'remove', name: body.value.name });
         return;
       case 'rename':
         this.#rename(body.value, ino, alone);
         return;
       case 'setAttr':
-        if (body.value.size !== undefined) this.#resize(body.value.ino, body.value.size);
+        if (body.value.size !== undefined) this.#resize(ino, body.value.size);
         return;
       case 'writeExtents':
-        this.#write(body.value.ino, body.value.extents);
+        if (body.value.keepSize) this.layouts.set(ino, undefined);
+        else this.#write(ino, body.value.extents);
         return;
       case 'appendExtents':
       case 'punchHole':
-        this.layouts.set(body.value.ino, undefined);
+        this.layouts.set(ino, undefined);
         return;
       case 'setXattr':
       case 'removeXattr':
         return;
     }
+  }
+
+  /** An inode that the commit itself made is named by the position of its MakeNode. */
+  #resolve(ino: number): number {
+    const position = RELATIVE_INO_MAX - ino;
+    return position < OPS_PER_COMMIT_MAX ? (this.#ok.results[position]?.ino ?? 0) : ino;
   }
 
   #change(parent: number, change: EntryChange): void {
@@ -112,16 +124,18 @@ class Effects {
   /** Renaming one link of a file over another one of the same file does nothing (rename(2)); alone in its commit, it then
    * touches no directory, so that what is said here is not used. */
   #rename(op: Rename, ino: number, alone: boolean): void {
+    const parent = this.#resolve(op.parent);
+    const newParent = this.#resolve(op.newParent);
     const attr = this.#attrs.get(ino);
-    const source = this.#context.entry(op.parent, op.name);
+    const source = this.#context.entry(parent, op.name);
     const moved = source ?? (attr === undefined ? undefined : { ino, type: typeOf(attr.mode) });
     if (!alone || (op.flags & RENAME_EXCHANGE) !== 0 || moved === undefined || moved === null) {
-      this.entries.set(op.parent, undefined);
-      this.entries.set(op.newParent, undefined);
+      this.entries.set(parent, undefined);
+      this.entries.set(newParent, undefined);
       return;
     }
-    this.#change(op.parent, { type: 'remove', name: op.name });
-    this.#change(op.newParent, { type: 'add', name: op.newName, entry: moved });
+    this.#change(parent, { type: 'remove', name: op.name });
+    this.#change(newParent, { type: 'add', name: op.newName, entry: moved });
   }
 
   #resize(ino: number, size: number): void {
@@ -133,7 +147,8 @@ class Effects {
 
   /** Only the first write to an empty file within one chunk: what a small new file is. */
   #write(ino: number, extents: readonly Extent[]): void {
-    const sorted = [...extents].sort((a, b) => a.offset - b.offset);
+    // Copied: inline bytes are the writer's, who may use them again.
+    const sorted = extents.map((e) => ({ ...e, inline: e.inline.slice(), blockId: e.blockId.slice() }));
     const last = sorted.at(-1);
     const plain =
       this.#layout(ino)?.length === 0 &&

@@ -116,10 +116,11 @@ export class DirectoryCache {
     this.#directories.set(ino, directory);
   }
 
-  /** A directory that was just made here. */
-  putEmpty(ino: number, dataVersion: number): void {
+  /** A directory that was just made here, with what was put into it at once. */
+  putMade(ino: number, dataVersion: number, changes: readonly EntryChange[]): void {
     const directory = new Directory(dataVersion);
     directory.complete = true;
+    for (const change of changes) applyChange(directory, change);
     this.#directories.set(ino, directory);
   }
 

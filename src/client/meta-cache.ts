@@ -10,7 +10,7 @@ import type {
 import type { Attr, Chunk, CommitOk, Op, TouchedInode } from '../gen/ringfs/v1/namespace.ts';
 import { ChunkCache } from './chunk-cache.ts';
 import { commitEffects, isDirectory, typeOf } from './commit-effects.ts';
-import { DirectoryCache } from './directory-cache.ts';
+import { DirectoryCache, type EntryChange } from './directory-cache.ts';
 import { LruMap } from './lru.ts';
 
 /** The state of the cache when a request was sent; says whether its reply may still be kept when it arrives. */
@@ -211,7 +211,7 @@ export class MetaCache {
       if (attr === undefined) continue;
       const fresh = token !== undefined && this.#accepts(token, attr.ino);
       if (this.#attrs.peek(attr.ino) !== undefined || fresh) this.#newest(attr);
-      if (isDirectory(attr.mode)) this.#moveDirectory(touched, attr, effects.entries.get(attr.ino), fresh);
+      if (isDirectory(attr.mode)) this.#moveDirectory(touched, attr, effects.entries, fresh);
       else this.#moveLayout(touched, attr, effects.layouts, fresh);
     }
   }
@@ -219,12 +219,14 @@ export class MetaCache {
   #moveDirectory(
     touched: TouchedInode,
     attr: Attr,
-    changes: Parameters<DirectoryCache['change']>[3],
+    entries: ReadonlyMap<number, readonly EntryChange[] | undefined>,
     fresh: boolean,
   ): void {
+    const made = touched.previousVersion === 0;
+    const changes = made && !entries.has(attr.ino) ? [] : entries.get(attr.ino);
     if (touched.removed) this.#directories.drop(attr.ino);
-    else if (touched.previousVersion === 0 && fresh && attr.size === 0) {
-      this.#directories.putEmpty(attr.ino, attr.dataVersion);
+    else if (made && fresh && changes !== undefined) {
+      this.#directories.putMade(attr.ino, attr.dataVersion, changes);
     } else {
       this.#directories.change(attr.ino, touched.previousDataVersion, attr.dataVersion, changes);
     }

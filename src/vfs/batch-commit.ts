@@ -22,7 +22,11 @@ export interface BatchCommit {
 }
 
 /** One commit for stored batches, in order, and what goes with them. The caller holds the inode's commit lock. */
-export async function commitBatches(core: VfsCore, state: InodeState, commit: BatchCommit): Promise<Committed> {
+export async function commitBatches(
+  core: VfsCore,
+  state: InodeState,
+  commit: BatchCommit,
+): Promise<Committed> {
   const { group, extra = [] } = commit;
   const ops = [...group.map((batch) => batchOp(batch, state.ino)), ...extra];
   const appends = group.filter((batch) => batch.kind === 'append');

@@ -62,6 +62,40 @@ export class Compactor {
     }
   }
 
+  /** Rewrites every fragmented window of the chunks that these batches go to. The caller holds the inode's commit lock. */
+  async compactChunks(state: InodeState, group: readonly Batch[]): Promise<void> {
+    const chunks = new Set<number>();
+    for (const { kind, buffer } of group) {
+      if (kind === 'append') chunks.add(chunkOf(state.attr.size)).add(chunkOf(state.attr.size + buffer.end));
+      else for (const run of buffer.runs()) chunks.add(chunkOf(run.offset));
+    }
+    const { blockSizeBytes, extentsPerWindowMax } = this.#core.options;
+    const max = Math.floor(extentsPerWindowMax / 4);
+    for (const index of chunks) {
+      const { chunks: rows } = await this.#core.meta.getChunks(state.ino, index, 1);
+      const counts = new Map<number, number>();
+      for (const { offset } of rows[0]?.extents ?? []) {
+        const window = Math.floor(offset / blockSizeBytes);
+        counts.set(window, (counts.get(window) ?? 0) + 1);
+      }
+      for (const [window, count] of counts) {
+        if (count > max) await this.#compactInsistently({ ino: state.ino, index: window, tries: 0 }, max);
+      }
+    }
+  }
+
+  /** Other mounts may change the chunk in between. */
+  async #compactInsistently(window: Window, max: number): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#compact(window, max);
+        return;
+      } catch (thrown) {
+        if (!(thrown instanceof PreconditionFailed) || attempt >= VFS_COMPACTION_TRIES_MAX) throw thrown;
+      }
+    }
+  }
+
   #request(key: string, window: Window): void {
     if (this.#closed || this.#queue.size >= VFS_COMPACTIONS_MAX || this.#queue.has(key)) return;
     this.#queue.set(key, window);
@@ -108,7 +142,7 @@ export class Compactor {
     this.#core.logger.warn({ ino: window.ino, errno: error.code, err: error }, 'compaction failed');
   }
 
-  async #compact({ ino, index }: Window): Promise<void> {
+  async #compact({ ino, index }: Window, extentsMax?: number): Promise<void> {
     const { blockSizeBytes, inlineFileBytesMax, extentsPerWindowMax } = this.#core.options;
     const from = index * blockSizeBytes;
     const to = from + blockSizeBytes;
@@ -116,7 +150,7 @@ export class Compactor {
     const chunk = chunks[0];
     if (!chunk) return;
     const small = attr.size <= inlineFileBytesMax;
-    const max = small ? VFS_INLINE_EXTENTS_MAX : extentsPerWindowMax;
+    const max = extentsMax ?? (small ? VFS_INLINE_EXTENTS_MAX : extentsPerWindowMax);
     const extents = chunk.extents
       .filter((e) => e.offset < to && e.offset + e.length > from)
       .map((e) => clipExtent(mapExtent(e), from, to));

@@ -119,6 +119,28 @@ export class DirtyBuffer {
     });
   }
 
+  /** Moves the first `runsMax` ranges into a buffer of their own. */
+  takeFirst(runsMax: number): DirtyBuffer {
+    const taken = new DirtyBuffer(this.#windowBytes);
+    for (const index of this.#indices()) {
+      const left = runsMax - taken.#runs;
+      if (left <= 0) break;
+      const window = this.#windows.get(index)!;
+      this.#add(window, -1);
+      const part = windowOf(window.runs.splice(0, left));
+      taken.#windows.set(index, part);
+      taken.#add(part, 1);
+      if (window.runs.length === 0) this.#windows.delete(index);
+      else {
+        window.bytes -= part.bytes;
+        this.#add(window, 1);
+      }
+    }
+    this.#end = this.#lastEnd();
+    taken.#end = taken.#lastEnd();
+    return taken;
+  }
+
   #split(take: (window: Window) => boolean): DirtyBuffer {
     const taken = new DirtyBuffer(this.#windowBytes);
     for (const index of this.#indices()) {
@@ -178,6 +200,12 @@ export class DirtyBuffer {
     }
     return out;
   }
+}
+
+function windowOf(runs: Run[]): Window {
+  let bytes = 0;
+  for (const run of runs) bytes += run.length;
+  return { runs, bytes };
 }
 
 /** Index of the first run that ends after `offset`. */

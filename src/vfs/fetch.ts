@@ -1,9 +1,9 @@
 import type { BlockId } from '../base/ids.ts';
+import { CHUNKS_PER_REPLY_MAX } from '../base/limits.ts';
 import type { VfsCore } from './core.ts';
 import type { Piece } from './dirty-buffer.ts';
-import { chunkOf, Layout, type MappedExtent, mapExtent } from './layout.ts';
 import type { InodeState } from './inode-state.ts';
-import { CHUNKS_PER_REPLY_MAX } from '../base/limits.ts';
+import { chunkOf, Layout, type MappedExtent, mapExtent } from './layout.ts';
 
 /** The bytes of extents, as views into blocks that are fetched at the same time. */
 export async function fetchExtents(

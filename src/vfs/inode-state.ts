@@ -34,8 +34,8 @@ export class InodeState {
   retryAtMs = 0;
   /** A background flush is running. */
   flushing = false;
-  /** Extents written per window since it was last looked at. */
-  readonly fragments = new Map<number, number>();
+  /** How often since it was last clean the servers refused a commit because a chunk had too many extents. */
+  crowdedAttempts = 0;
   /** Where the last write ended: one that starts there is streaming. */
   #writeEnd = -1;
   #sequence = 0;
@@ -153,6 +153,18 @@ export class InodeState {
       storage: { state: 'waiting' },
       uncertainFrom: undefined,
     });
+  }
+
+  /** Replaces a batch of scattered writes by several of at most `extentsMax` ranges, which are disjoint. */
+  divideBatch(batch: Batch, extentsMax: number): void {
+    const at = this.batches.indexOf(batch);
+    if (at < 0 || batch.kind === 'append' || batch.buffer.runCount <= extentsMax) return;
+    const parts: Batch[] = [];
+    while (!batch.buffer.empty) {
+      const buffer = batch.buffer.takeFirst(extentsMax);
+      parts.push({ ...batch, buffer, bytes: buffer.bytes, storage: { state: 'waiting' } });
+    }
+    this.batches.splice(at, 1, ...parts);
   }
 
   /** Takes batches out. Returns their bytes. */

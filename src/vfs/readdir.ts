@@ -121,7 +121,13 @@ export class DirectoryStream {
     const calm = continues && page.at === page.entries.length;
     const limit = Math.min(READDIR_ENTRIES_MAX, calm ? READDIR_ENTRIES_MAX : Math.max(wanted, 64));
     const changes = this.#source.changes();
-    this.#page = { after, withAttrs, changes, at: 0, ...(await this.#fetch(after, limit, withAttrs, signal)) };
+    this.#page = {
+      after,
+      withAttrs,
+      changes,
+      at: 0,
+      ...(await this.#fetch(after, limit, withAttrs, signal)),
+    };
     return this.#page;
   }
 

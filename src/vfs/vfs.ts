@@ -14,7 +14,7 @@ import type {
   StatFs,
 } from '../ports/file-system.ts';
 import { Compactor } from './compaction.ts';
-import { VfsCore, type VfsComponents } from './core.ts';
+import { type VfsComponents, VfsCore } from './core.ts';
 import { isDirectory, isSymlink, S_IFDIR } from './mode.ts';
 import { type OpCounters, OpStats } from './op-stats.ts';
 import { lookup } from './ops/lookup.ts';
@@ -28,8 +28,8 @@ import { flush, fsync, release } from './ops/sync.ts';
 import { write } from './ops/write.ts';
 import { getxattr, listxattr, removexattr, setxattr } from './ops/xattr.ts';
 import { DEFAULT_VFS_OPTIONS, type VfsOptions } from './options.ts';
-import { readFile } from './reader.ts';
 import { DirectoryStream } from './readdir.ts';
+import { readFile } from './reader.ts';
 import { WriteBack, type WriteBackCounters } from './write-back.ts';
 
 export interface VfsStats {

@@ -26,7 +26,19 @@ export interface FlushRequest {
 }
 
 /** The bytes are kept and tried again; everything else can never succeed. */
-const WORTH_RETRYING: ReadonlySet<ErrnoName> = new Set(['ENOSPC', 'EDQUOT', 'ETIMEDOUT', 'EAGAIN', 'EINTR', 'EIO']);
+const WORTH_RETRYING: ReadonlySet<ErrnoName> = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'ETIMEDOUT',
+  'EAGAIN',
+  'EINTR',
+  'EIO',
+]);
+
+/** After a chunk has had too many extents: this many ranges per commit, each of which may add two. */
+const CROWDED_EXTENTS_MAX = 512;
+/** Times that room is made before the data of one file is clean again. */
+const CROWDED_ATTEMPTS_MAX = 1024;
 
 export interface WriteBackCounters {
   commits: number;
@@ -183,40 +195,39 @@ export class WriteBack {
     const extra = request.extra ?? [];
     if (extra.length === 0 && !hasBatches(state, through)) return undefined;
     if (request.truncateTo !== 0) this.#storeThrough(state, through);
-    return await state.commitLock.run(async () => {
-      for (;;) {
-        const doomed = doomedBatches(state, through, request.truncateTo);
-        const group = await this.#nextGroup(state, through, doomed);
-        const taken = new Set([...group, ...doomed]);
-        const isLast = !state.batches.some((batch) => batch.sequence <= through && !taken.has(batch));
-        if (!isLast) {
-          await this.#commit(state, group);
-          continue;
-        }
-        if (extra.length === 0) return group.length > 0 ? await this.#commit(state, group) : undefined;
-        return await this.#commitWithExtra(state, group, doomed, request);
-      }
-    });
+    return await state.commitLock.run(() => this.#commitThrough(state, through, request));
   }
 
-  async #commitWithExtra(
+  /** The caller holds the commit lock. */
+  async #commitThrough(
     state: InodeState,
-    group: readonly Batch[],
-    doomed: ReadonlySet<Batch>,
-    { extra = [], truncateTo }: FlushRequest,
-  ): Promise<Committed> {
-    const alone = group.length === 0 || group.some((batch) => batch.uncertainFrom !== undefined);
-    if (!alone) {
-      try {
-        return await this.#commitNow(state, group, { extra, doomed, truncateTo });
-      } catch (thrown) {
-        const error = asFsError(thrown);
-        if (WORTH_RETRYING.has(error.code)) throw this.#failed(state, error);
-        // Either may be to blame: apart, the data gets its chance and the caller the right answer.
+    through: number,
+    request: FlushRequest,
+  ): Promise<Committed | undefined> {
+    const { extra = [], truncateTo } = request;
+    let last: Committed | undefined;
+    let apart = false;
+    while (extra.length > 0 || hasBatches(state, through)) {
+      const doomed = doomedBatches(state, through, truncateTo);
+      const group = await this.#nextGroup(state, through, doomed, extra.length === 0);
+      const taken = new Set([...group, ...doomed]);
+      const isLast = !state.batches.some((batch) => batch.sequence <= through && !taken.has(batch));
+      const together = isLast && !apart && !group.some((batch) => batch.uncertainFrom !== undefined);
+      if (extra.length > 0 && (together || group.length === 0)) {
+        try {
+          return await this.#commitNow(state, group, { extra, doomed, truncateTo });
+        } catch (thrown) {
+          const error = asFsError(thrown);
+          if (group.length === 0) throw error;
+          if (WORTH_RETRYING.has(error.code)) throw this.#failed(state, error);
+          // Either may be to blame: apart, the data gets its chance and the caller the right answer.
+          apart = true;
+          continue;
+        }
       }
+      if (group.length > 0) last = await this.#commit(state, group);
     }
-    if (group.length > 0) await this.#commit(state, group);
-    return await this.#commitNow(state, [], { extra, doomed, truncateTo });
+    return last;
   }
 
   async #commit(state: InodeState, group: readonly Batch[]): Promise<Committed | undefined> {
@@ -227,6 +238,22 @@ export class WriteBack {
         return undefined;
       }
       return await this.#commitNow(state, group, {});
+    } catch (thrown) {
+      const error = asFsError(thrown);
+      if (error.code !== 'E2BIG' || state.crowdedAttempts >= CROWDED_ATTEMPTS_MAX) {
+        throw this.#failed(state, error);
+      }
+      await this.#makeRoom(state, group);
+      return undefined;
+    }
+  }
+
+  /** A chunk of the file has too many extents for these: from now on fewer at a time, after the chunk has been rewritten. */
+  async #makeRoom(state: InodeState, group: readonly Batch[]): Promise<void> {
+    state.crowdedAttempts++;
+    try {
+      for (const batch of group) state.divideBatch(batch, CROWDED_EXTENTS_MAX);
+      await this.#compactor.compactChunks(state, group);
     } catch (thrown) {
       throw this.#failed(state, asFsError(thrown));
     }
@@ -241,16 +268,24 @@ export class WriteBack {
     this.counters.commits++;
     state.failedAttempts = 0;
     state.retryAtMs = 0;
+    if (!state.dirty) state.crowdedAttempts = 0;
     this.#compactor.wrote(state, group);
     return ok;
   }
 
   /** The next batches to commit together, stored. Waits for those up to `through`; later ones come along when they are ready. */
-  async #nextGroup(state: InodeState, through: number, doomed: ReadonlySet<Batch>): Promise<Batch[]> {
+  async #nextGroup(
+    state: InodeState,
+    through: number,
+    doomed: ReadonlySet<Batch>,
+    laterToo: boolean,
+  ): Promise<Batch[]> {
     const group: Batch[] = [];
+    const extentsMax = state.crowdedAttempts > 0 ? CROWDED_EXTENTS_MAX : VFS_EXTENTS_PER_COMMIT_MAX;
     let extents = 0;
     for (const batch of state.batches.slice()) {
       if (doomed.has(batch)) continue;
+      if (batch.sequence > through && !laterToo) break;
       if (!isStored(batch)) {
         if (batch.sequence > through) break;
         await this.#stored(state, batch);
@@ -258,7 +293,7 @@ export class WriteBack {
         if (!state.batches.includes(batch)) continue;
       }
       const uncertain = batch.uncertainFrom !== undefined;
-      if (group.length > 0 && (uncertain || extents + batch.buffer.runCount > VFS_EXTENTS_PER_COMMIT_MAX)) break;
+      if (group.length > 0 && (uncertain || extents + batch.buffer.runCount > extentsMax)) break;
       group.push(batch);
       extents += batch.buffer.runCount;
       if (uncertain || group.length >= VFS_BATCHES_PER_COMMIT_MAX) break;
@@ -339,7 +374,10 @@ export class WriteBack {
     state.failedAttempts++;
     const delay = Math.min(VFS_RETRY_DELAY_MS_MAX, options.retryDelayMs * 2 ** (state.failedAttempts - 1));
     state.retryAtMs = timers.nowMs() + delay;
-    logger.warn({ ino: state.ino, errno: error.code, err: error, attempt: state.failedAttempts }, 'write-back failed');
+    logger.warn(
+      { ino: state.ino, errno: error.code, err: error, attempt: state.failedAttempts },
+      'write-back failed',
+    );
     if (this.#isHopeless(state, error)) {
       const bytes = state.dropAll();
       this.#core.budget.release(bytes);

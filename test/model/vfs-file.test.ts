@@ -5,7 +5,17 @@ import { concatBytes } from '../../src/base/bytes.ts';
 import { FsError } from '../../src/base/errno.ts';
 import type { Ino } from '../../src/base/ids.ts';
 import { seededRandom } from '../../src/base/random.ts';
-import { Cluster, createFile, errnoOf, type Mount, O_RDWR, O_TRUNC, ROOT, SMALL, settle } from '../support/vfs-fixture.ts';
+import {
+  Cluster,
+  createFile,
+  errnoOf,
+  type Mount,
+  O_RDWR,
+  O_TRUNC,
+  ROOT,
+  SMALL,
+  settle,
+} from '../support/vfs-fixture.ts';
 
 /** One file under random reads, writes and truncates (as fsx does it), with background flushes and failing blocks. */
 
@@ -22,7 +32,13 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ op: fc.constant('fsync' as const) }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant('tick' as const), settle: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant('reopen' as const), truncate: fc.boolean() }) },
-  { weight: 1, arbitrary: fc.record({ op: fc.constant('failPut' as const), errno: fc.constantFrom('ENOSPC' as const, 'ETIMEDOUT' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      op: fc.constant('failPut' as const),
+      errno: fc.constantFrom('ENOSPC' as const, 'ETIMEDOUT' as const),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ op: fc.constant('failCommit' as const) }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant('loseLease' as const) }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant('utimes' as const), sec: fc.nat(1000) }) },

@@ -1,6 +1,6 @@
+import { concatBytes } from '../../src/base/bytes.ts';
 import type { Ino } from '../../src/base/ids.ts';
 import { ROOT_INO } from '../../src/base/ids.ts';
-import { concatBytes } from '../../src/base/bytes.ts';
 import type { Attr } from '../../src/gen/ringfs/v1/namespace.ts';
 import type { Instant, TimerHandle, Timers } from '../../src/ports/clock.ts';
 import type { CacheInvalidation, Caller, FileHandle } from '../../src/ports/file-system.ts';
@@ -142,7 +142,7 @@ export async function createFile(
   return { ino: attr.ino as Ino, handle, attr };
 }
 
-export async function readAll(vfs: Vfs, ino: Ino, handle: FileHandle, length = 1 << 20): Promise<Uint8Array> {
+export async function readAll(vfs: Vfs, ino: Ino, handle: FileHandle, length = 1 << 24): Promise<Uint8Array> {
   return concatBytes(await vfs.read(ino, handle, 0, length));
 }
 
@@ -157,6 +157,15 @@ export async function readPath(vfs: Vfs, path: string): Promise<Uint8Array> {
     await vfs.flush(ino, handle);
     await vfs.release(ino, handle);
   }
+}
+
+/** A hook that waits until `open` is called. */
+export function gate(): { wait: () => Promise<void>; open: () => void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { wait: () => opened, open };
 }
 
 /** Lets everything that only waits for resolved promises happen. */

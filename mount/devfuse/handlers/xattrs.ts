@@ -1,3 +1,4 @@
+import { refuseSystemXattr } from '../../xattr-names.ts';
 import { encodeEmpty } from '../protocol/plain.ts';
 import {
   decodeGetxattr,
@@ -11,6 +12,7 @@ import type { Handler } from './handler.ts';
 
 export const getxattr: Handler = async ({ ino, body, signal }, { fileSystem }) => {
   const { size, name } = decodeGetxattr(body);
+  refuseSystemXattr(name);
   return { message: encodeXattr(await fileSystem.getxattr(ino, name, signal), size) };
 };
 
@@ -21,11 +23,14 @@ export const listxattr: Handler = async ({ ino, body, signal }, { fileSystem }) 
 
 export const setxattr: Handler = async ({ caller, ino, body, signal }, { fileSystem }) => {
   const { flags, name, value } = decodeSetxattr(body);
+  refuseSystemXattr(name);
   await fileSystem.setxattr(caller, ino, name, value, flags, signal);
   return { message: encodeEmpty() };
 };
 
 export const removexattr: Handler = async ({ caller, ino, body, signal }, { fileSystem }) => {
-  await fileSystem.removexattr(caller, ino, decodeXattrName(body), signal);
+  const name = decodeXattrName(body);
+  refuseSystemXattr(name);
+  await fileSystem.removexattr(caller, ino, name, signal);
   return { message: encodeEmpty() };
 };

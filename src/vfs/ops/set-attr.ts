@@ -51,7 +51,9 @@ function mustFollowData(state: InodeState, request: SetAttrRequest): boolean {
   if (request.size !== undefined) return true;
   if (!state.dirty) return false;
   if (request.mtime !== undefined) return true;
-  return request.mode !== undefined && (state.open?.clearSuidSgid || state.batches.some((b) => b.clearSuidSgid));
+  return (
+    request.mode !== undefined && (state.open?.clearSuidSgid || state.batches.some((b) => b.clearSuidSgid))
+  );
 }
 
 function checkSize(size: number): void {

@@ -29,6 +29,8 @@ const NODES_MAX = 5;
 const CHAOS_TICKS_DEFAULT = 400;
 /** After the healing everything has to be in order within this time. */
 const HEAL_TICKS_MAX = 600;
+/** Of a node's writes, sends and applications, one in so many is its last. */
+const STRIKE_ONE_IN = 1000;
 const CALM: NetworkWeather = { loss: 0, duplication: 0, delayMax: 20, straggling: 0 };
 
 /** Runs one cluster of up to five nodes through faults drawn from `seed`, then heals it and checks that it works. */
@@ -44,6 +46,7 @@ class Simulation implements World {
   readonly counts = noCounts();
   readonly bug: PlantedBug | undefined;
   readonly earlySend: boolean;
+  readonly stepUnitsMax: number;
   readonly #queue = new EventQueue();
   readonly #network: SimNetwork;
   readonly #nodes: SimNode[] = [];
@@ -62,7 +65,8 @@ class Simulation implements World {
     this.#chaosTicks = options.chaosTicks ?? CHAOS_TICKS_DEFAULT;
     this.earlySend = this.random.below(2) === 0;
     this.#membership = this.random.below(2) === 0;
-    this.#faultEvery = 3 + this.random.below(20);
+    this.#faultEvery = 3 + this.random.below([20, 60][this.random.below(2)]!);
+    this.stepUnitsMax = [5, 40, 200][this.random.below(3)]!;
     const environment = {
       random: this.random,
       counts: this.counts,
@@ -100,6 +104,12 @@ class Simulation implements World {
     });
     // The stream's time limit, for when the receiver dies: an outcome is always reported.
     this.after(60 * TICK_UNITS, () => done(false));
+  }
+
+  strikes(node: SimNode): boolean {
+    if (!this.#chaos || this.random.below(STRIKE_ONE_IN) > 0) return false;
+    this.#crash(node);
+    return true;
   }
 
   trace(kind: string, ...values: (number | string)[]): void {
@@ -205,15 +215,15 @@ class Simulation implements World {
     const { random } = this;
     const node = this.#pick(this.#nodes);
     const kind = random.below(100);
-    if (kind < 20) this.#crash(node);
-    else if (kind < 26) for (const each of this.#nodes) this.#crash(each);
-    else if (kind < 46) this.#partition();
-    else if (kind < 52) this.#network.heal();
-    else if (kind < 60) this.#pause(node);
-    else if (kind < 70) node.compact(random.below(30));
-    else if (kind < 78) this.#transfer();
-    else if (kind < 80) this.#leader()?.reportUnreachable(node.id);
-    else if (kind < 84) this.#network.weather = this.#drawWeather();
+    if (kind < 16) this.#crash(this.#victim());
+    else if (kind < 20) for (const each of this.#nodes) this.#crash(each);
+    else if (kind < 34) this.#partition();
+    else if (kind < 42) this.#network.heal();
+    else if (kind < 48) this.#pause(this.#victim());
+    else if (kind < 60) node.compact(random.below(20));
+    else if (kind < 68) this.#transfer();
+    else if (kind < 70) this.#leader()?.reportUnreachable(node.id);
+    else if (kind < 74) this.#network.weather = this.#drawWeather();
     else this.#changeMembership();
   }
 
@@ -221,7 +231,7 @@ class Simulation implements World {
     if (node.alive) this.counts.crashes += 1;
     node.crash();
     // Sometimes at once: within the leader's lease, or before its messages have arrived.
-    const downtime = this.random.below(3) === 0 ? 1 : this.random.below(40 * TICK_UNITS);
+    const downtime = this.random.below(3) === 0 ? 1 : this.random.below(30 * TICK_UNITS);
     this.after(downtime, () => node.start());
   }
 
@@ -237,7 +247,7 @@ class Simulation implements World {
     const style = this.random.below(3);
     this.#network.heal();
     const side = new Map(this.#nodes.map((node) => [node.id, this.random.below(2)]));
-    const victim = this.random.below(4) === 0 ? this.#pick(this.#nodes) : (this.#leader() ?? this.#pick(this.#nodes));
+    const victim = this.#victim();
     for (const a of this.#nodes) {
       for (const b of this.#nodes) {
         const split = side.get(a.id) !== side.get(b.id);
@@ -273,6 +283,12 @@ class Simulation implements World {
     const transition = random.below(4) === 0 ? 'joint-auto-leave' : 'auto';
     const change: ConfChange = { transition, steps };
     leader.proposeConfChange(encodeConfChange(change));
+  }
+
+  /** Mostly the leader, where it hurts most. */
+  #victim(): SimNode {
+    const leader = this.#leader();
+    return leader === undefined || this.random.below(4) === 0 ? this.#pick(this.#nodes) : leader;
   }
 
   // Helpers -------------------------------------------------------------------------------------------------

@@ -12,8 +12,6 @@ import {
 import { SimDisk } from './disk.ts';
 import { type SimSnapshot, TICK_UNITS, type World } from './world.ts';
 
-/** Virtual time for a write, a send, an application: up to so many units, in which anything may happen. */
-const STEP_UNITS_MAX = 40;
 const ELECTION_TICKS = 10;
 const HEARTBEAT_TICKS = 2;
 /** Clocks differ by up to 3% either way. */
@@ -128,7 +126,8 @@ export class SimNode {
       this.#run((core) => {
         for (let i = 0; i < ticks; i++) core.tick();
       });
-      for (const action of this.#deferred.splice(0)) action();
+      const life = this.#life;
+      for (const action of this.#deferred.splice(0)) if (this.#life === life) action();
     });
   }
 
@@ -224,7 +223,11 @@ export class SimNode {
   }
 
   #soon(action: () => void): void {
-    this.#later(this.#world.random.below(STEP_UNITS_MAX), () => this.#whenRunning(action));
+    this.#later(this.#world.random.below(this.#world.stepUnitsMax), () => {
+      this.#whenRunning(() => {
+        if (!this.#world.strikes(this)) action();
+      });
+    });
   }
 
   #run(action: (core: RawNode) => void): void {

@@ -1,6 +1,7 @@
 import type { Random } from '../../../src/base/random.ts';
 import type { RaftMessage } from '../../../src/gen/ringfs/v1/raft.ts';
 import type { Oracle } from './oracle.ts';
+import type { SimNode } from './sim-node.ts';
 
 /** Mistakes that a driver could make; the checkers have to notice each of them. */
 export type PlantedBug =
@@ -68,7 +69,11 @@ export interface World {
   readonly bug: PlantedBug | undefined;
   /** Leaders send appends before they persisted them. */
   readonly earlySend: boolean;
+  /** Virtual time for a write, a send, an application: up to so many units, in which anything may happen. */
+  readonly stepUnitsMax: number;
   after(delay: number, action: () => void): void;
+  /** Whether `node` dies before its next step. */
+  strikes(node: SimNode): boolean;
   send(message: RaftMessage): void;
   /** Streams a snapshot; `done` hears how it went, unless the answer is lost. */
   sendSnapshot(snapshot: SimSnapshot, message: RaftMessage, done: (ok: boolean) => void): void;

@@ -69,7 +69,11 @@ describe('DirtyBuffer', () => {
         assert.equal(buffer.bytes, oracle.bytes.filter((b) => b !== undefined).length);
         assert.equal(buffer.end, oracle.bytes.findLastIndex((b) => b !== undefined) + 1);
         assert.equal(buffer.runCount, [...buffer.runs()].length);
-        if (!buffer.empty) assert.equal(buffer.start(), oracle.bytes.findIndex((b) => b !== undefined));
+        if (!buffer.empty)
+          assert.equal(
+            buffer.start(),
+            oracle.bytes.findIndex((b) => b !== undefined),
+          );
         const seen: (number | undefined)[] = Array.from({ length: SPACE });
         for (const { offset, data } of buffer.pieces(from, to)) {
           data.forEach((byte, i) => {

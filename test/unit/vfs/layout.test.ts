@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { CHUNK_SIZE_BYTES } from '../../../src/base/limits.ts';
 import type { BlockId } from '../../../src/base/ids.ts';
+import { CHUNK_SIZE_BYTES } from '../../../src/base/limits.ts';
 import { Layout, type MappedExtent } from '../../../src/vfs/layout.ts';
 
 const SPACE = 64;
@@ -10,7 +10,11 @@ const SPACE = 64;
 const BASE = CHUNK_SIZE_BYTES - SPACE / 2;
 
 const step = fc.oneof(
-  fc.record({ kind: fc.constant('write' as const), from: fc.nat(SPACE - 1), length: fc.integer({ min: 1, max: 30 }) }),
+  fc.record({
+    kind: fc.constant('write' as const),
+    from: fc.nat(SPACE - 1),
+    length: fc.integer({ min: 1, max: 30 }),
+  }),
   fc.record({ kind: fc.constant('truncate' as const), from: fc.nat(SPACE), length: fc.constant(0) }),
 );
 

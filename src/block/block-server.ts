@@ -1,0 +1,175 @@
+import { createHash } from 'node:crypto';
+import { unreachable } from '../base/assert.ts';
+import {
+  BLOCK_GETS_IN_FLIGHT_MAX,
+  BLOCK_PUT_BYTES_IN_FLIGHT_MAX,
+  BLOCK_REQUESTS_WAITING_MAX,
+  REPLICAS_DEFAULT,
+  VIRTUAL_NODES_DEFAULT,
+} from '../base/limits.ts';
+import type { Random } from '../base/random.ts';
+import { type Position, toPosition } from '../core/chord/identifiers.ts';
+import { BlockErrorCode, type BlockReply, type BlockRequest, type NodeInfo } from '../gen/ringfs/v1/block.ts';
+import type { BlockStore } from '../ports/block-store.ts';
+import type { Timers } from '../ports/clock.ts';
+import type { Logger } from '../ports/logger.ts';
+import type { RpcAcceptor, RpcConnector } from '../ports/rpc.ts';
+import type { BlockContext } from './context.ts';
+import { handleFindOwners } from './handlers/find-owners.ts';
+import { handleGet } from './handlers/get.ts';
+import { handleHas } from './handlers/has.ts';
+import { handleHello } from './handlers/hello.ts';
+import { nodeInfo } from './handlers/info.ts';
+import { handleList } from './handlers/list.ts';
+import { handlePut } from './handlers/put.ts';
+import { handleRing } from './handlers/ring.ts';
+import { LocalBlocks } from './local-blocks.ts';
+import { Peers } from './peers.ts';
+import { Repair } from './repair.ts';
+import { Replication } from './replication.ts';
+import { RingDriver } from './ring-driver.ts';
+import { Semaphore } from './semaphore.ts';
+import { errorReply, expectedErrorReply, type ReplyBody, type RequestBody } from './wire.ts';
+
+export interface BlockServerComponents {
+  /** Stays the caller's to close, after `stop`. */
+  readonly store: BlockStore;
+  readonly connector: RpcConnector<BlockRequest, BlockReply>;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+export interface BlockServerOptions {
+  readonly nodeId: string;
+  /** host:port at which other nodes and clients reach this node. */
+  readonly address: string;
+  readonly clusterId: string;
+  /** Addresses at which other nodes may be found; may contain this node's own. Asked again and again. */
+  readonly seeds: () => readonly string[];
+  readonly replicas?: number;
+  readonly virtualNodes?: number;
+}
+
+/** One node of the block ring. */
+export class BlockServer {
+  readonly #components: BlockServerComponents;
+  readonly #peers: Peers;
+  readonly #ring: RingDriver;
+  readonly #repair: Repair;
+  readonly #context: BlockContext;
+  #state: 'new' | 'running' | 'stopped' = 'new';
+
+  constructor(components: BlockServerComponents, options: BlockServerOptions) {
+    this.#components = components;
+    const { store, connector, timers, random, logger } = components;
+    const { nodeId, address, clusterId, seeds } = options;
+    const replicas = options.replicas ?? REPLICAS_DEFAULT;
+    const positions = virtualPositions(nodeId, options.virtualNodes ?? VIRTUAL_NODES_DEFAULT);
+    const local = new LocalBlocks({ store, logger });
+    this.#peers = new Peers(
+      { connector, timers, random, logger },
+      {
+        nodeId,
+        clusterId,
+        onDown: (other) => this.#ring.nodeDown(other),
+        onUp: (other) => this.#ring.nodeUp(other),
+      },
+    );
+    const peers = this.#peers;
+    this.#ring = new RingDriver(
+      { peers, timers, logger },
+      { nodeId, address, positions, replicas, seeds, onChange: () => this.#repair.ringChanged() },
+    );
+    const ring = this.#ring;
+    this.#repair = new Repair({ ring, peers, local, timers, logger }, { nodeId, replicas });
+    const repair = this.#repair;
+    const replication = new Replication(
+      { ring, peers, local, logger, onMissingCopy: (id) => repair.missingCopy(id) },
+      { nodeId, replicas },
+    );
+    const gets = new Semaphore(BLOCK_GETS_IN_FLIGHT_MAX, BLOCK_REQUESTS_WAITING_MAX);
+    const copyBytes = new Semaphore(BLOCK_PUT_BYTES_IN_FLIGHT_MAX, BLOCK_REQUESTS_WAITING_MAX);
+    this.#context = { nodeId, address, clusterId, ring, local, replication, repair, gets, copyBytes };
+  }
+
+  /** The service that other nodes and clients connect to. */
+  readonly acceptor: RpcAcceptor<BlockRequest, BlockReply> = () => ({
+    onRequest: (body) => this.#answer(body),
+    onClose: () => {},
+  });
+
+  /** Join the ring. Returns at once: `info().joined` tells when it has. */
+  start(): void {
+    this.#state = 'running';
+    this.#ring.start();
+    this.#repair.start();
+  }
+
+  /** Leave the ring and end all work. The blocks stay on the disk. */
+  async stop(): Promise<void> {
+    if (this.#state !== 'running') return;
+    this.#state = 'stopped';
+    await this.#repair.stop();
+    await this.#ring.leave();
+    this.#ring.stop();
+    this.#peers.close();
+  }
+
+  /** Whether this node is part of a ring. */
+  get joined(): boolean {
+    return this.#ring.joined;
+  }
+
+  /** Names of the nodes in the ring that this node knows of, its own included, in order. */
+  ringNodes(): string[] {
+    return [...new Set(this.#ring.core.knownMembers().map((m) => m.nodeId))].sort();
+  }
+
+  info(withRing = false): Promise<NodeInfo> {
+    return nodeInfo(this.#context, { withRing });
+  }
+
+  async #answer(body: RequestBody): Promise<ReplyBody> {
+    if (this.#state !== 'running') return errorReply(BlockErrorCode.UNAVAILABLE, 'block node is not running');
+    try {
+      return await this.#handle(body);
+    } catch (error) {
+      const reply = expectedErrorReply(error);
+      if (reply !== undefined) return reply;
+      this.#components.logger.error({ error, request: body.$case }, 'block request failed');
+      return errorReply(BlockErrorCode.IO, 'internal error');
+    }
+  }
+
+  async #handle(body: RequestBody): Promise<ReplyBody> {
+    const context = this.#context;
+    switch (body.$case) {
+      case 'put':
+        return handlePut(context, body.value);
+      case 'get':
+        return handleGet(context, body.value);
+      case 'has':
+        return handleHas(context, body.value);
+      case 'findOwners':
+        return handleFindOwners(context, body.value);
+      case 'ring':
+        return handleRing(context, body.value);
+      case 'list':
+        return handleList(context, body.value);
+      case 'info':
+        return { $case: 'info', value: await nodeInfo(context, body.value) };
+      case 'hello':
+        return handleHello(context, body.value);
+      default:
+        return unreachable(body);
+    }
+  }
+}
+
+/** Where the virtual nodes of a node lie: the same at every start. */
+export function virtualPositions(nodeId: string, count: number): Position[] {
+  return Array.from({ length: count }, (_, k) =>
+    toPosition(createHash('sha256').update(`${nodeId}/${k}`).digest('hex')),
+  );
+}

@@ -1,0 +1,22 @@
+import { BlockErrorCode, type GetBlock } from '../../gen/ringfs/v1/block.ts';
+import { BlockStoreError } from '../../ports/block-store.ts';
+import type { BlockContext } from '../context.ts';
+import { BlockRequestError, blockIdFromWire, type ReplyBody } from '../wire.ts';
+
+/** The reader checks the hash: doing it here too would cost a second pass over every byte read. */
+export async function handleGet(context: BlockContext, request: GetBlock): Promise<ReplyBody> {
+  const id = blockIdFromWire(request.blockId);
+  if (!(await context.gets.acquire(1))) {
+    throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, 'too many gets are waiting');
+  }
+  try {
+    const data = await context.local.store.get(id);
+    if (data === undefined) throw new BlockRequestError(BlockErrorCode.NOT_FOUND, 'no such block here');
+    return { $case: 'get', value: { data } };
+  } catch (error) {
+    if (error instanceof BlockStoreError && error.code === 'corrupt') void context.repair.heal(id);
+    throw error;
+  } finally {
+    context.gets.release(1);
+  }
+}

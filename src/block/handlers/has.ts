@@ -1,0 +1,12 @@
+import { BLOCK_IDS_PER_CALL_MAX } from '../../base/limits.ts';
+import { BlockErrorCode, type HasBlocks } from '../../gen/ringfs/v1/block.ts';
+import type { BlockContext } from '../context.ts';
+import { BlockRequestError, blockIdFromWire, type ReplyBody } from '../wire.ts';
+
+export async function handleHas(context: BlockContext, request: HasBlocks): Promise<ReplyBody> {
+  if (request.blockIds.length > BLOCK_IDS_PER_CALL_MAX) {
+    throw new BlockRequestError(BlockErrorCode.INVALID, 'too many block ids');
+  }
+  const present = await context.local.store.has(request.blockIds.map(blockIdFromWire));
+  return { $case: 'has', value: { present } };
+}

@@ -1,0 +1,26 @@
+import { BLOCK_SIZE_BYTES_MAX } from '../../base/limits.ts';
+import type { NodeInfo, NodeInfoRequest } from '../../gen/ringfs/v1/block.ts';
+import type { BlockContext } from '../context.ts';
+import { memberToWire } from '../wire.ts';
+
+export async function nodeInfo(context: BlockContext, request: NodeInfoRequest): Promise<NodeInfo> {
+  const { nodeId, address, clusterId, ring, local, repair } = context;
+  const stats = await local.store.stats();
+  return {
+    nodeId,
+    address,
+    clusterId,
+    joined: ring.joined,
+    blocks: stats.blocks,
+    storedBytes: stats.storedBytes,
+    capacityBytes: stats.capacityBytes,
+    availableBytes: stats.availableBytes,
+    ringShare: ring.core.ringShare(),
+    positions: ring.core.ownMembers.map(memberToWire),
+    ring: request.withRing ? ring.core.knownMembers().map(memberToWire) : [],
+    corruptFound: local.corruptFound,
+    repaired: repair.repaired,
+    underReplicated: repair.underReplicated,
+    readOnly: stats.availableBytes < BLOCK_SIZE_BYTES_MAX,
+  };
+}

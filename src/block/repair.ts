@@ -1,0 +1,322 @@
+import type { BlockId } from '../base/ids.ts';
+import {
+  REPAIR_COPIES_IN_FLIGHT_MAX,
+  REPAIR_DEBOUNCE_MS,
+  REPAIR_INTERVAL_MS,
+  REPAIR_PAGE_BLOCKS,
+  REPAIR_PAGE_PAUSE_MS,
+  REPAIR_QUEUE_MAX,
+} from '../base/limits.ts';
+import { isInRange, toPosition } from '../core/chord/identifiers.ts';
+import type { Member } from '../core/chord/types.ts';
+import type { Timers } from '../ports/clock.ts';
+import type { Logger } from '../ports/logger.ts';
+import { hashOf, type LocalBlocks } from './local-blocks.ts';
+import type { Peers } from './peers.ts';
+import type { DoneAnswer, RingDriver } from './ring-driver.ts';
+import { Semaphore } from './semaphore.ts';
+import { blockIdToWire } from './wire.ts';
+
+export interface RepairComponents {
+  readonly ring: RingDriver;
+  readonly peers: Peers;
+  readonly local: LocalBlocks;
+  readonly timers: Timers;
+  readonly logger: Logger;
+}
+
+export interface RepairOptions {
+  readonly nodeId: string;
+  readonly replicas: number;
+}
+
+/** Which of some blocks a node has; undefined when it does not answer. */
+type Presence = ReadonlyMap<BlockId, boolean> | undefined;
+
+interface PageBlock {
+  readonly id: BlockId;
+  readonly owners: readonly Member[];
+}
+
+/**
+ * Keeps every block that this node holds on all its owners. It walks over its own blocks when the ring has changed
+ * and now and then, asks the other owners which they have, and sends what they lack. Of several holders the first in
+ * ring order sends. A copy that is found corrupt is replaced by one from another node.
+ */
+export class Repair {
+  readonly #components: RepairComponents;
+  readonly #options: RepairOptions;
+  readonly #abort = new AbortController();
+  readonly #copying = new Semaphore(REPAIR_COPIES_IN_FLIGHT_MAX, Number.MAX_SAFE_INTEGER);
+  /** Blocks known to lack a copy. */
+  readonly #queue = new Set<BlockId>();
+  readonly #healing = new Map<BlockId, Promise<boolean>>();
+  #running: Promise<void> | undefined;
+  #wake: (() => void) | undefined;
+  #walkDueMs: number;
+  #queueDueMs = Number.POSITIVE_INFINITY;
+  #repaired = 0;
+  /** Copies that could not be made in the last whole walk, and in the one that is under way. */
+  #lackingBefore = 0;
+  #lackingNow = 0;
+
+  constructor(components: RepairComponents, options: RepairOptions) {
+    this.#components = components;
+    this.#options = options;
+    this.#walkDueMs = components.timers.nowMs() + REPAIR_DEBOUNCE_MS;
+  }
+
+  /** Copies made, here or elsewhere, since the start. */
+  get repaired(): number {
+    return this.#repaired;
+  }
+
+  get underReplicated(): number {
+    return Math.max(this.#lackingBefore, this.#lackingNow, this.#queue.size);
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    this.#wake?.();
+    await this.#running;
+    await Promise.all([...this.#healing.values()]);
+  }
+
+  /** The ring has changed: owners may be new. */
+  ringChanged(): void {
+    this.#schedule(REPAIR_DEBOUNCE_MS);
+    this.#walkDueMs = Math.max(this.#walkDueMs, this.#components.timers.nowMs() + REPAIR_DEBOUNCE_MS);
+  }
+
+  /** An owner of this block lacks it. */
+  missingCopy(id: BlockId): void {
+    if (this.#queue.size >= REPAIR_QUEUE_MAX) {
+      this.#schedule(REPAIR_DEBOUNCE_MS);
+      return;
+    }
+    this.#queue.add(id);
+    this.#queueDueMs = Math.min(this.#queueDueMs, this.#components.timers.nowMs() + REPAIR_DEBOUNCE_MS);
+    this.#wake?.();
+  }
+
+  /** Replaces this node's copy by a good one of another node. Resolves with whether it did. Never rejects. */
+  heal(id: BlockId): Promise<boolean> {
+    let healing = this.#healing.get(id);
+    if (healing === undefined) {
+      healing = this.#heal(id)
+        .catch((error: unknown) => {
+          this.#components.logger.warn({ block: id, error }, 'healing a block failed');
+          return false;
+        })
+        .finally(() => this.#healing.delete(id));
+      this.#healing.set(id, healing);
+    }
+    return healing;
+  }
+
+  #schedule(delayMs: number): void {
+    this.#walkDueMs = Math.min(this.#walkDueMs, this.#components.timers.nowMs() + delayMs);
+    this.#wake?.();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#abort;
+    while (!signal.aborted) {
+      await this.#untilDue();
+      if (signal.aborted) return;
+      try {
+        await this.#drainQueue();
+        if (this.#components.timers.nowMs() >= this.#walkDueMs) await this.#walk();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#components.logger.warn({ error }, 'block repair was interrupted');
+        this.#walkDueMs = this.#components.timers.nowMs() + REPAIR_INTERVAL_MS / 4;
+      }
+    }
+  }
+
+  /** Sleeps until a walk or the queue is due, or something was scheduled earlier. */
+  async #untilDue(): Promise<void> {
+    const { timers } = this.#components;
+    for (;;) {
+      const wait = Math.min(this.#walkDueMs, this.#queueDueMs) - timers.nowMs();
+      if (this.#abort.signal.aborted || wait <= 0) return;
+      await new Promise<void>((resolve) => {
+        const timer = timers.after(wait, resolve);
+        this.#wake = () => {
+          timer.cancel();
+          resolve();
+        };
+      });
+      this.#wake = undefined;
+    }
+  }
+
+  async #drainQueue(): Promise<void> {
+    if (this.#components.timers.nowMs() < this.#queueDueMs) return;
+    this.#queueDueMs = Number.POSITIVE_INFINITY;
+    const ids = [...this.#queue].sort();
+    for (let i = 0; i < ids.length; i += REPAIR_PAGE_BLOCKS) {
+      const page = ids.slice(i, i + REPAIR_PAGE_BLOCKS);
+      for (const id of page) this.#queue.delete(id);
+      this.#lackingBefore += await this.#repairPage(page);
+      await this.#pause();
+    }
+  }
+
+  async #walk(): Promise<void> {
+    const { local, timers, logger } = this.#components;
+    const startMs = timers.nowMs();
+    this.#walkDueMs = Number.POSITIVE_INFINITY;
+    this.#lackingNow = 0;
+    const repairedBefore = this.#repaired;
+    let after: BlockId | undefined;
+    let blocks = 0;
+    for (;;) {
+      const page = await local.store.list(after, undefined, REPAIR_PAGE_BLOCKS);
+      if (page.length === 0) break;
+      blocks += page.length;
+      after = page.at(-1)!.id;
+      this.#lackingNow += await this.#repairPage(page.map((entry) => entry.id));
+      await this.#pause();
+    }
+    this.#lackingBefore = this.#lackingNow;
+    this.#lackingNow = 0;
+    const tookMs = timers.nowMs() - startMs;
+    const repaired = this.#repaired - repairedBefore;
+    logger.info({ blocks, repaired, lacking: this.#lackingBefore, tookMs }, 'walked over all blocks');
+    // What is missing is tried again soon; else a walk takes a small part of the time, however many blocks there are.
+    const pauseMs = this.#lackingBefore > 0 ? REPAIR_INTERVAL_MS / 4 : REPAIR_INTERVAL_MS;
+    this.#walkDueMs = Math.min(this.#walkDueMs, timers.nowMs() + Math.max(pauseMs, 10 * tookMs));
+  }
+
+  async #pause(): Promise<void> {
+    await this.#components.timers.sleep(REPAIR_PAGE_PAUSE_MS, this.#abort.signal);
+  }
+
+  /** Resolves with the number of copies that are still lacking. `ids` are in order. */
+  async #repairPage(ids: readonly BlockId[]): Promise<number> {
+    const { nodeId } = this.#options;
+    const blocks: PageBlock[] = [];
+    let range: DoneAnswer | undefined;
+    for (const id of ids) {
+      const key = toPosition(id);
+      if (range === undefined || !isInRange(range.rangeStart, key, range.rangeEnd)) {
+        range = await this.#components.ring.lookup(key, this.#options.replicas);
+      }
+      blocks.push({ id, owners: range.owners });
+    }
+    const asked = new Map<string, { readonly member: Member; readonly ids: BlockId[] }>();
+    for (const { id, owners } of blocks) {
+      for (const member of owners) {
+        if (member.nodeId === nodeId) continue;
+        const entry = asked.get(member.nodeId) ?? { member, ids: [] };
+        asked.set(member.nodeId, entry);
+        entry.ids.push(id);
+      }
+    }
+    const presence = new Map<string, Presence>();
+    await Promise.all(
+      [...asked].map(async ([other, entry]) => presence.set(other, await this.#ask(entry.member, entry.ids))),
+    );
+    const lacking = await Promise.all(blocks.map((block) => this.#repairBlock(block, presence)));
+    return lacking.reduce((sum, n) => sum + n, 0);
+  }
+
+  async #ask(member: Member, ids: readonly BlockId[]): Promise<Presence> {
+    const { peers, logger } = this.#components;
+    try {
+      const reply = await peers.call(member.address, {
+        $case: 'has',
+        value: { blockIds: ids.map(blockIdToWire) },
+      });
+      if (reply.$case !== 'has' || reply.value.present.length !== ids.length) return undefined;
+      return new Map(ids.map((id, i) => [id, reply.value.present[i]!]));
+    } catch (error) {
+      logger.debug({ to: member.nodeId, error }, 'repair cannot ask an owner');
+      return undefined;
+    }
+  }
+
+  async #repairBlock({ id, owners }: PageBlock, presence: ReadonlyMap<string, Presence>): Promise<number> {
+    const { nodeId } = this.#options;
+    // The first owner that has the block sends it to the others; without one, whoever holds it does.
+    const has = (member: Member): boolean =>
+      member.nodeId === nodeId || presence.get(member.nodeId)?.get(id) === true;
+    const sender = owners.find(has);
+    const missing = owners.filter((member) => !has(member));
+    if (missing.length === 0) return 0;
+    if (sender !== undefined && sender.nodeId !== nodeId) return 0;
+    let lacking = 0;
+    for (const member of missing) {
+      const answered = presence.get(member.nodeId) !== undefined;
+      if (!answered || this.#abort.signal.aborted || !(await this.#copyTo(member, id))) lacking++;
+    }
+    return lacking;
+  }
+
+  async #copyTo(member: Member, id: BlockId): Promise<boolean> {
+    const { local, peers, logger } = this.#components;
+    await this.#copying.acquire(1);
+    try {
+      if (this.#abort.signal.aborted) return false;
+      const data = await local.getVerified(id);
+      if (data === 'missing') return false;
+      if (data === 'corrupt') {
+        void this.heal(id);
+        return false;
+      }
+      const put = { $case: 'put', value: { blockId: blockIdToWire(id), data, replicate: false } } as const;
+      const reply = await peers.call(member.address, put, { lane: 'data', signal: this.#abort.signal });
+      if (reply.$case !== 'put') {
+        logger.warn({ block: id, to: member.nodeId, reply: reply.$case }, 'repair could not store a copy');
+        return false;
+      }
+      this.#repaired++;
+      return true;
+    } catch (error) {
+      logger.debug({ block: id, to: member.nodeId, error }, 'repair could not send a copy');
+      return false;
+    } finally {
+      this.#copying.release(1);
+    }
+  }
+
+  async #heal(id: BlockId): Promise<boolean> {
+    const { local, ring, logger } = this.#components;
+    const state = await local.verify(id);
+    if (state === 'good') return true;
+    const { owners } = await ring.lookup(toPosition(id), this.#options.replicas + 1);
+    const data = await this.#fetch(id, owners);
+    if (this.#abort.signal.aborted) return false;
+    // Without a good copy elsewhere the bad one is of no use either; gone, it does not pass for a copy.
+    await local.store.delete(id);
+    if (data === undefined) {
+      logger.error({ block: id }, 'no good copy of a corrupt block was found');
+      return false;
+    }
+    await local.store.put(id, data);
+    this.#repaired++;
+    logger.info({ block: id }, 'replaced a corrupt block');
+    return true;
+  }
+
+  async #fetch(id: BlockId, owners: readonly Member[]): Promise<Uint8Array | undefined> {
+    const { peers, logger } = this.#components;
+    for (const member of owners) {
+      if (member.nodeId === this.#options.nodeId) continue;
+      try {
+        const get = { $case: 'get', value: { blockId: blockIdToWire(id) } } as const;
+        const reply = await peers.call(member.address, get, { lane: 'data', signal: this.#abort.signal });
+        if (reply.$case === 'get' && hashOf(reply.value.data) === id) return reply.value.data;
+      } catch (error) {
+        logger.debug({ block: id, from: member.nodeId, error }, 'cannot fetch a copy');
+      }
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,240 @@
+import { fromHex } from '../base/bytes.ts';
+import {
+  RING_ALONE_AFTER_MS,
+  RING_ALONE_WITHOUT_SEEDS_MS,
+  RING_CALL_TIMEOUT_MS,
+  RING_CONTACTS_MAX,
+  RING_LOOKUP_HOPS_MAX,
+  RING_TICK_MS,
+} from '../base/limits.ts';
+import { ChordNode } from '../core/chord/chord-node.ts';
+import type { Position } from '../core/chord/identifiers.ts';
+import type { ChordMessage, ChordReply, ChordRequest, Member, OwnersAnswer } from '../core/chord/types.ts';
+import { BlockErrorCode } from '../gen/ringfs/v1/block.ts';
+import type { TimerHandle, Timers } from '../ports/clock.ts';
+import type { Logger } from '../ports/logger.ts';
+import type { Peers } from './peers.ts';
+import {
+  BlockRequestError,
+  chordReplyFromWire,
+  chordRequestToWire,
+  memberFromWire,
+  positionFromWire,
+} from './wire.ts';
+
+export interface RingDriverComponents {
+  readonly peers: Peers;
+  readonly timers: Timers;
+  readonly logger: Logger;
+}
+
+export interface RingDriverOptions {
+  readonly nodeId: string;
+  readonly address: string;
+  readonly positions: readonly Position[];
+  readonly replicas: number;
+  /** Addresses at which other nodes may be found; asked again and again. */
+  readonly seeds: () => readonly string[];
+  /** The ring around this node has changed. Called at most once per tick. */
+  readonly onChange: () => void;
+}
+
+export type DoneAnswer = Extract<OwnersAnswer, { done: true }>;
+
+/** Ticks between two contacts with other parts of the ring: while young or alone, and later. */
+const CONTACT_TICKS_YOUNG = 3;
+const CONTACT_TICKS = 100;
+const YOUNG_TICKS = 50;
+
+/** Gives the Chord core its time and carries its messages. */
+export class RingDriver {
+  readonly #components: RingDriverComponents;
+  readonly #options: RingDriverOptions;
+  readonly #core: ChordNode;
+  /** Where members of the ring were seen, the least recently seen first. */
+  readonly #contacts = new Map<string, true>();
+  #timer: TimerHandle | undefined;
+  #ticks = 0;
+  #nextContact = 0;
+  #seenVersion = -1;
+  #joined = false;
+  #startedAtMs = 0;
+  #running = false;
+
+  constructor(components: RingDriverComponents, options: RingDriverOptions) {
+    this.#components = components;
+    this.#options = options;
+    const { nodeId, address, positions, replicas } = options;
+    this.#core = new ChordNode({ nodeId, address, positions, replicas });
+  }
+
+  /** Whether this node has found its ring, or has waited long enough to be one of its own. */
+  get joined(): boolean {
+    return this.#joined;
+  }
+
+  get core(): ChordNode {
+    return this.#core;
+  }
+
+  start(): void {
+    this.#running = true;
+    this.#startedAtMs = this.#components.timers.nowMs();
+    this.#tick();
+  }
+
+  /** Tell the neighbours, without waiting for longer than a dead one takes. */
+  async leave(): Promise<void> {
+    if (!this.#running) return;
+    this.#core.leave();
+    await Promise.all(this.#core.takeMessages().map((message) => this.#send(message)));
+  }
+
+  stop(): void {
+    this.#running = false;
+    this.#joined = false;
+    this.#timer?.cancel();
+  }
+
+  nodeDown(nodeId: string): void {
+    if (!this.#running) return;
+    this.#core.nodeDown(nodeId);
+    this.#flush();
+  }
+
+  nodeUp(nodeId: string): void {
+    this.#core.nodeHeard(nodeId);
+  }
+
+  /** Undefined: there is no such virtual node here. */
+  handle(request: ChordRequest): ChordReply | undefined {
+    if (!this.#running) return undefined;
+    const reply = this.#core.handle(request);
+    this.#flush();
+    return reply;
+  }
+
+  /** From this node's own knowledge. */
+  owners(key: Position, count: number): OwnersAnswer {
+    return this.#core.owners(key, count);
+  }
+
+  /** Asks other nodes where its own knowledge does not do. Throws BlockRequestError UNAVAILABLE. */
+  async lookup(key: Position, count: number): Promise<DoneAnswer> {
+    let answer = this.#core.owners(key, count);
+    for (let hops = 0; !answer.done; hops++) {
+      if (hops >= RING_LOOKUP_HOPS_MAX) {
+        throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, 'ring lookup takes too many hops');
+      }
+      answer = await this.#ask(answer.nextHop, key, count);
+    }
+    return answer;
+  }
+
+  async #ask(member: Member, key: Position, count: number): Promise<OwnersAnswer> {
+    const body = { $case: 'findOwners', value: { key: fromHex(key), count } } as const;
+    try {
+      const reply = await this.#components.peers.call(member.address, body, {
+        timeoutMs: RING_CALL_TIMEOUT_MS,
+      });
+      if (reply.$case === 'owners') {
+        const { done, owners, nextHop, rangeStart, rangeEnd } = reply.value;
+        if (!done && nextHop !== undefined) return { done: false, nextHop: memberFromWire(nextHop) };
+        if (done && owners.length > 0) {
+          return {
+            done: true,
+            owners: owners.map(memberFromWire),
+            rangeStart: positionFromWire(rangeStart),
+            rangeEnd: positionFromWire(rangeEnd),
+          };
+        }
+      }
+    } catch (error) {
+      this.#components.logger.debug({ address: member.address, error }, 'ring lookup failed');
+    }
+    throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, `no answer about the ring from ${member.nodeId}`);
+  }
+
+  #tick(): void {
+    if (!this.#running) return;
+    this.#timer = this.#components.timers.after(RING_TICK_MS, () => this.#tick());
+    this.#ticks++;
+    this.#core.tick();
+    const young = this.#ticks < YOUNG_TICKS || !this.#joined;
+    if (this.#ticks % (young ? CONTACT_TICKS_YOUNG : CONTACT_TICKS) === 1) this.#contact();
+    this.#flush();
+    if (this.#core.version !== this.#seenVersion) {
+      this.#seenVersion = this.#core.version;
+      this.#remember();
+      this.#options.onChange();
+    }
+    this.#checkJoined();
+  }
+
+  /** Look for this node's places in another part of the ring, if there is one: each time at another address. */
+  #contact(): void {
+    const addresses = [...new Set([...this.#options.seeds(), ...this.#contacts.keys()])].filter(
+      (address) => address !== this.#options.address,
+    );
+    if (addresses.length === 0) return;
+    this.#core.contact(addresses[this.#nextContact++ % addresses.length]!);
+  }
+
+  #remember(): void {
+    for (const { address } of this.#core.knownMembers()) {
+      this.#contacts.delete(address);
+      this.#contacts.set(address, true);
+    }
+    for (const address of this.#contacts.keys()) {
+      if (this.#contacts.size <= RING_CONTACTS_MAX) break;
+      this.#contacts.delete(address);
+    }
+  }
+
+  #checkJoined(): void {
+    if (this.#joined) return;
+    const { timers, logger } = this.#components;
+    const { nodeId, address } = this.#options;
+    const others = this.#core.knownMembers().some((m) => m.nodeId !== nodeId);
+    const seeds = this.#options.seeds().some((seed) => seed !== address);
+    const patienceMs = seeds ? RING_ALONE_AFTER_MS : RING_ALONE_WITHOUT_SEEDS_MS;
+    if (!others && timers.nowMs() - this.#startedAtMs < patienceMs) return;
+    this.#joined = true;
+    logger.info({ nodeId, alone: !others }, 'joined the ring');
+  }
+
+  #flush(): void {
+    for (const message of this.#core.takeMessages()) void this.#send(message);
+  }
+
+  /** Never rejects: the core is told what became of the message. */
+  async #send(message: ChordMessage): Promise<void> {
+    const { peers, logger } = this.#components;
+    const { id, address } = message;
+    let failure: 'unreachable' | 'member-unknown' = 'unreachable';
+    try {
+      const body = { $case: 'ring', value: chordRequestToWire(message.request) } as const;
+      const reply = await peers.call(address, body, { timeoutMs: RING_CALL_TIMEOUT_MS });
+      // An address that another node has taken over is not the member that was asked.
+      const answeredBy = peers.nodeAt(address);
+      const same = message.nodeId === undefined || answeredBy === message.nodeId;
+      if (reply.$case === 'ring' && same) {
+        this.#core.reply(id, chordReplyFromWire(reply.value));
+        this.#flush();
+        return;
+      }
+      if (reply.$case === 'error' && reply.value.code !== BlockErrorCode.INVALID) {
+        // Stopping, or of another cluster: no member of this ring.
+        if (message.nodeId !== undefined) this.#core.nodeDown(message.nodeId);
+      } else {
+        failure = 'member-unknown';
+      }
+    } catch (error) {
+      logger.debug({ address, error }, 'ring message failed');
+      peers.giveUp(address);
+      if (message.nodeId !== undefined) this.#core.nodeDown(message.nodeId);
+    }
+    this.#core.failed(id, failure);
+    this.#flush();
+  }
+}

@@ -1,0 +1,752 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { concatBytes } from '../../../src/base/bytes.ts';
+import { FsError } from '../../../src/base/errno.ts';
+import { type Ino, ROOT_INO } from '../../../src/base/ids.ts';
+import {
+  bytes,
+  Cluster,
+  createFile,
+  errnoOf,
+  gate,
+  O_APPEND,
+  O_EXCL,
+  O_RDONLY,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+  ROOT,
+  readAll,
+  readPath,
+  SMALL,
+  settle,
+  text,
+  USER,
+} from '../../support/vfs-fixture.ts';
+
+const KIB = 1024;
+
+describe('small files', () => {
+  it('travel inside their commit: two commits for create, write and close, and no block', async () => {
+    const cluster = new Cluster();
+    const { vfs, meta, blocks } = cluster.mount();
+    const { ino, handle } = await createFile(vfs, 'f', O_WRONLY);
+    await vfs.write(ino, handle, 0, bytes('hello'));
+    await vfs.flush(ino, handle);
+    await vfs.release(ino, handle);
+    assert.deepEqual(
+      meta.commits.map((ops) => ops.map((op) => op.body?.$case)),
+      [['makeNode'], ['writeExtents']],
+    );
+    assert.equal(blocks.puts.length, 0);
+    assert.equal(text(await readPath(cluster.mount().vfs, 'f')), 'hello');
+  });
+
+  it('stay one inline extent when written in pieces', async () => {
+    const cluster = new Cluster();
+    const { vfs, meta } = cluster.mount();
+    const { ino, handle } = await createFile(vfs, 'f');
+    for (let i = 0; i < 20; i++) {
+      await vfs.write(ino, handle, i * 3, bytes('abc'));
+      await vfs.fsync(ino, handle, false);
+    }
+    const { chunks } = await meta.getChunks(ino, 0, 1);
+    assert.equal(chunks[0]!.extents.length, 1);
+  });
+});
+
+describe('flush', () => {
+  it('makes no round trip when nothing is dirty', async () => {
+    const { vfs, meta } = new Cluster().mount();
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, bytes('x'));
+    await vfs.fsync(ino, handle, false);
+    const before = meta.commits.length;
+    await vfs.flush(ino, handle);
+    await vfs.fsync(ino, handle, false);
+    assert.equal(meta.commits.length, before);
+  });
+
+  it('packs scattered writes into one block and one commit', async () => {
+    const cluster = new Cluster();
+    const { vfs, meta, blocks } = cluster.mount();
+    const { ino, handle } = await createFile(vfs, 'f');
+    const page = new Uint8Array(4 * KIB).fill(7);
+    for (let i = 0; i < 100; i++) await vfs.write(ino, handle, i * 40 * KIB, page);
+    const before = meta.commits.length;
+    await vfs.fsync(ino, handle, false);
+    assert.equal(blocks.puts.length, 1);
+    assert.equal(meta.commits.length, before + 1);
+    const content = await readPath(cluster.mount().vfs, 'f');
+    assert.equal(content.length, 99 * 40 * KIB + 4 * KIB);
+    content.forEach((byte, i) => {
+      if (byte !== (i % (40 * KIB) < 4 * KIB ? 7 : 0)) assert.fail(`byte ${i} is ${byte}`);
+    });
+  });
+
+  it('starts storing a block as soon as it is full, a bounded number at a time', async () => {
+    const { vfs, blocks } = new Cluster().mount({ ...SMALL, dirtyBytesMax: 1 << 20 });
+    const { wait, open } = gate();
+    blocks.hooks.beforePut = wait;
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(64 * 10).fill(1));
+    await settle();
+    assert.equal(blocks.putsInFlight, 2);
+    open();
+    await vfs.fsync(ino, handle, false);
+    assert.equal(blocks.putsInFlightMax, 2);
+    assert.equal(blocks.puts.length, 10);
+  });
+
+  it('does not make readers wait', async () => {
+    const { vfs, blocks } = new Cluster().mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(100).fill(1));
+    await vfs.fsync(ino, handle, false);
+    const { wait, open } = gate();
+    blocks.hooks.beforePut = wait;
+    await vfs.write(ino, handle, 50, new Uint8Array(100).fill(2));
+    const flushed = vfs.fsync(ino, handle, false);
+    await settle();
+    const got = await readAll(vfs, ino, handle);
+    assert.deepEqual(got, new Uint8Array([...Array(50).fill(1), ...Array(100).fill(2)]));
+    open();
+    await flushed;
+  });
+
+  it('happens within a second without being asked for', async () => {
+    const cluster = new Cluster();
+    const { vfs, timers } = cluster.mount();
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, bytes('soon durable'));
+    timers.advance(1000);
+    await settle();
+    assert.equal(vfs.stats().dirtyBytes, 0);
+    assert.equal(text(await readPath(cluster.mount().vfs, 'f')), 'soon durable');
+  });
+
+  it('can be interrupted while it waits, and goes on', async () => {
+    const cluster = new Cluster();
+    const { vfs, blocks } = cluster.mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(50).fill(3));
+    const { wait, open } = gate();
+    blocks.hooks.beforePut = wait;
+    const stop = new AbortController();
+    const flushed = errnoOf(vfs.fsync(ino, handle, false, stop.signal));
+    await settle();
+    stop.abort();
+    assert.equal(await flushed, 'EINTR');
+    open();
+    await vfs.fsync(ino, handle, false);
+    assert.equal((await readPath(cluster.mount().vfs, 'f')).length, 50);
+  });
+});
+
+describe('a failed flush', () => {
+  it('is reported once on every handle and loses nothing', async () => {
+    const cluster = new Cluster();
+    const { vfs, blocks, timers, logs } = cluster.mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    const second = (await vfs.open(ROOT, ino, O_RDWR)).handle;
+    const data = new Uint8Array(300).map((_, i) => i);
+    blocks.failNextPut(new FsError('ENOSPC'));
+    await vfs.write(ino, handle, 0, data);
+    timers.advance(1000);
+    await settle();
+    assert.ok(logs.some((l) => l.message === 'write-back failed' && l.fields['errno'] === 'ENOSPC'));
+    assert.deepEqual(await readAll(vfs, ino, handle), data, 'still there');
+    assert.equal(await errnoOf(vfs.fsync(ino, handle, false)), 'ENOSPC');
+    assert.equal(await errnoOf(vfs.fsync(ino, handle, false)), undefined);
+    assert.equal(await errnoOf(vfs.write(ino, second, 300, bytes('x'))), 'ENOSPC');
+    assert.equal(await errnoOf(vfs.write(ino, second, 300, bytes('x'))), undefined);
+    await vfs.flush(ino, second);
+    const third = (await vfs.open(ROOT, ino, O_RDWR)).handle;
+    assert.equal(await errnoOf(vfs.fsync(ino, third, false)), undefined, 'opened after it');
+    assert.equal((await readPath(cluster.mount().vfs, 'f')).length, 301);
+  });
+
+  it('is tried again after the file was closed', async () => {
+    const cluster = new Cluster();
+    const { vfs, blocks, timers } = cluster.mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(40).fill(9));
+    blocks.failNextPut(new FsError('ETIMEDOUT'));
+    assert.equal(await errnoOf(vfs.flush(ino, handle)), 'ETIMEDOUT');
+    blocks.failNextPut(new FsError('ETIMEDOUT'));
+    await vfs.release(ino, handle);
+    assert.equal(vfs.stats().dirtyBytes, 40);
+    for (let i = 0; i < 10; i++) {
+      timers.advance(1000);
+      await settle();
+    }
+    assert.equal(vfs.stats().dirtyBytes, 0);
+    assert.equal(vfs.stats().openInodes, 0);
+    assert.deepEqual(await readPath(cluster.mount().vfs, 'f'), new Uint8Array(40).fill(9));
+  });
+
+  it('of a closed file is given up after a bounded number of attempts, with a line in the log', async () => {
+    const { vfs, blocks, timers, logs } = new Cluster().mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(40).fill(9));
+    blocks.hooks.beforePut = () => {
+      throw new FsError('ENOSPC');
+    };
+    assert.equal(await errnoOf(vfs.flush(ino, handle)), 'ENOSPC');
+    await vfs.release(ino, handle);
+    for (let i = 0; i < 50; i++) {
+      timers.advance(31_000);
+      await settle();
+    }
+    assert.equal(vfs.stats().dirtyBytes, 0);
+    assert.equal(vfs.stats().openInodes, 0);
+    assert.ok(logs.some((l) => l.level === 'error' && l.message === 'unflushed data was lost'));
+  });
+
+  it('does not let later data of the same place be overwritten by a retry', async () => {
+    const cluster = new Cluster();
+    const { vfs, blocks } = cluster.mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(128).fill(1));
+    await settle();
+    blocks.failNextPut(new FsError('ETIMEDOUT'));
+    await vfs.write(ino, handle, 0, new Uint8Array(128).fill(2));
+    await settle();
+    await vfs.write(ino, handle, 0, new Uint8Array(128).fill(3));
+    await errnoOf(vfs.fsync(ino, handle, false));
+    await vfs.fsync(ino, handle, false);
+    assert.deepEqual(await readPath(cluster.mount().vfs, 'f'), new Uint8Array(128).fill(3));
+  });
+});
+
+describe('back pressure', () => {
+  it('delays write until flushed data made room', async () => {
+    const { vfs, blocks } = new Cluster().mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    let puts = 0;
+    blocks.hooks.beforePut = async () => {
+      puts++;
+      await settle();
+    };
+    for (let i = 0; i < 40; i++) {
+      await vfs.write(ino, handle, i * 100, new Uint8Array(100).fill(i));
+      assert.ok(vfs.stats().dirtyBytes <= 1024);
+    }
+    assert.ok(puts > 30);
+    await vfs.flush(ino, handle);
+    const content = await readAll(vfs, ino, handle);
+    content.forEach((byte, i) => {
+      if (byte !== Math.floor(i / 100)) assert.fail(`byte ${i} is ${byte}`);
+    });
+  });
+
+  it('ends in the error when nothing can be flushed, and in EINTR for a signal', async () => {
+    const { vfs, blocks } = new Cluster().mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    blocks.hooks.beforePut = () => {
+      throw new FsError('ENOSPC');
+    };
+    let failed: string | undefined;
+    for (let i = 0; i < 20 && !failed; i++) {
+      failed = await errnoOf(vfs.write(ino, handle, i * 100, new Uint8Array(100)));
+    }
+    assert.equal(failed, 'ENOSPC');
+    blocks.hooks.beforePut = () => new Promise<void>(() => undefined);
+    const stop = new AbortController();
+    const stuck = (async () => {
+      for (;;) {
+        const errno = await errnoOf(vfs.write(ino, handle, 5000, new Uint8Array(900), stop.signal));
+        if (errno && errno !== 'ENOSPC') return errno;
+      }
+    })();
+    await settle();
+    stop.abort();
+    assert.equal(await stuck, 'EINTR');
+  });
+});
+
+describe('O_APPEND', () => {
+  it('loses and tears nothing when two mounts append at the same time', async () => {
+    const cluster = new Cluster();
+    const mounts = [cluster.mount(SMALL), cluster.mount(SMALL)];
+    await createFile(mounts[0]!.vfs, 'log');
+    const expected: string[] = [];
+    await Promise.all(
+      mounts.map(async ({ vfs, blocks, timers }, m) => {
+        blocks.hooks.beforePut = () => new Promise((resolve) => setImmediate(resolve));
+        const { ino } = await vfs.lookup(ROOT_INO, bytes('log'));
+        const { handle } = await vfs.open(ROOT, ino as Ino, O_WRONLY | O_APPEND);
+        for (let i = 0; i < 60; i++) {
+          const line = `mount ${m} line ${i} ${'x'.repeat(i % 50)}\n`;
+          expected.push(line);
+          await vfs.write(ino as Ino, handle, 0, bytes(line));
+          if (i % 7 === m) await vfs.fsync(ino as Ino, handle, false);
+          if (i % 11 === 0) timers.advance(500);
+        }
+        await vfs.flush(ino as Ino, handle);
+        await vfs.release(ino as Ino, handle);
+      }),
+    );
+    const lines = text(await readPath(cluster.mount().vfs, 'log')).split(/(?<=\n)/);
+    assert.deepEqual(lines.slice().sort(), expected.slice().sort());
+    for (const m of [0, 1]) {
+      const own = lines.filter((line) => line.startsWith(`mount ${m}`));
+      assert.deepEqual(
+        own,
+        expected.filter((line) => line.startsWith(`mount ${m}`)),
+      );
+    }
+  });
+
+  it('shows pending appends behind what others have appended meanwhile', async () => {
+    const cluster = new Cluster();
+    const a = cluster.mount();
+    const b = cluster.mount();
+    const { ino, handle } = await createFile(a.vfs, 'log', O_RDWR | O_APPEND);
+    await a.vfs.write(ino, handle, 0, bytes('one '));
+    await b.vfs.lookup(ROOT_INO, bytes('log'));
+    const other = await b.vfs.open(ROOT, ino, O_WRONLY | O_APPEND);
+    await b.vfs.write(ino, other.handle, 0, bytes('two '));
+    await b.vfs.fsync(ino, other.handle, false);
+    assert.equal(text(await readAll(a.vfs, ino, handle)), 'two one ');
+    await a.vfs.fsync(ino, handle, false);
+    assert.equal(text(await readPath(b.vfs, 'log')), 'two one ');
+    assert.ok(a.invalidations.some((i) => i.ino === ino && i.data));
+  });
+
+  for (const applied of [true, false]) {
+    it(`happens once when its commit gets no answer and was ${applied ? '' : 'not '}applied`, async () => {
+      for (const line of ['short ', 'long enough to need a block of its own ']) {
+        const cluster = new Cluster();
+        const { vfs, meta } = cluster.mount(SMALL);
+        const { ino, handle } = await createFile(vfs, 'log', O_RDWR | O_APPEND);
+        await vfs.write(ino, handle, 0, bytes('first '));
+        await vfs.fsync(ino, handle, false);
+        await vfs.write(ino, handle, 0, bytes(line));
+        if (applied) {
+          let once = true;
+          cluster.meta.hooks.afterCommit = () => {
+            if (!once) return;
+            once = false;
+            throw new FsError('ETIMEDOUT');
+          };
+        } else {
+          meta.failNextCommit(new FsError('ETIMEDOUT'));
+        }
+        assert.equal(await errnoOf(vfs.fsync(ino, handle, false)), 'ETIMEDOUT');
+        await vfs.write(ino, handle, 0, bytes('last'));
+        await vfs.fsync(ino, handle, false);
+        assert.equal(text(await readAll(vfs, ino, handle)), `first ${line}last`);
+        assert.equal(text(await readPath(cluster.mount().vfs, 'log')), `first ${line}last`);
+      }
+    });
+  }
+
+  it('never shows appended bytes twice while their commit is being answered', async () => {
+    const cluster = new Cluster();
+    const { vfs } = cluster.mount();
+    const { ino, handle } = await createFile(vfs, 'log', O_RDWR | O_APPEND);
+    await vfs.write(ino, handle, 0, bytes('12345'));
+    let seen: Promise<number> | undefined;
+    cluster.meta.hooks.afterCommit = async () => {
+      seen ??= vfs.getattr(ino).then((attr) => attr.size);
+      await settle();
+    };
+    await vfs.fsync(ino, handle, false);
+    assert.equal(await seen, 5);
+    assert.equal(text(await readAll(vfs, ino, handle)), '12345');
+  });
+});
+
+describe('attributes', () => {
+  it('keep an mtime that was set after writing', async () => {
+    const cluster = new Cluster();
+    const { vfs, meta } = cluster.mount(SMALL);
+    for (const size of [10, 500]) {
+      const { ino, handle } = await createFile(vfs, `f${size}`);
+      await vfs.write(ino, handle, 0, new Uint8Array(size));
+      const before = meta.commits.length;
+      const attr = await vfs.setattr(ROOT, ino, { mtime: { sec: 1000, nsec: 123_456_789 } }, handle);
+      assert.deepEqual([attr.mtimeSec, attr.mtimeNsec], [1000, 123_456_789]);
+      if (size === 10) assert.equal(meta.commits.length, before + 1, 'data and time in one commit');
+      await vfs.flush(ino, handle);
+      await vfs.release(ino, handle);
+      const after = await cluster.mount().vfs.getattr(ino);
+      assert.deepEqual([after.mtimeSec, after.mtimeNsec], [1000, 123_456_789]);
+    }
+  });
+
+  it('show size and time of writes at once, on every handle', async () => {
+    const { vfs } = new Cluster().mount();
+    const { ino, handle, attr } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 10, bytes('x'));
+    const now = await vfs.getattr(ino);
+    assert.equal(now.size, 11);
+    assert.ok(now.mtimeSec * 1e9 + now.mtimeNsec > attr.mtimeSec * 1e9 + attr.mtimeNsec);
+    const found = await vfs.lookup(ROOT_INO, bytes('f'));
+    assert.equal(found.size, 11);
+    const directory = await vfs.opendir(ROOT_INO);
+    const entries = await vfs.readdir(ROOT_INO, directory, 0, 10, true);
+    assert.equal(entries.at(-1)!.attr!.size, 11);
+  });
+
+  it('lose setuid and setgid through a write by others than root, and through chown', async () => {
+    const { vfs } = new Cluster().mount();
+    const { ino } = await createFile(vfs, 'f');
+    await vfs.setattr(ROOT, ino, { mode: 0o6755 });
+    const root = await vfs.open(ROOT, ino, O_WRONLY);
+    await vfs.write(ino, root.handle, 0, bytes('x'));
+    await vfs.flush(ino, root.handle);
+    assert.equal((await vfs.getattr(ino)).mode & 0o7777, 0o6755);
+    const user = await vfs.open(USER, ino, O_WRONLY);
+    await vfs.write(ino, user.handle, 0, bytes('x'));
+    assert.equal((await vfs.getattr(ino)).mode & 0o7777, 0o755);
+    await vfs.setattr(ROOT, ino, { mode: 0o4755 });
+    await vfs.flush(ino, user.handle);
+    assert.equal((await vfs.getattr(ino)).mode & 0o7777, 0o4755, 'the mode was set after the write');
+    await vfs.setattr(ROOT, ino, { uid: 5 });
+    assert.equal((await vfs.getattr(ino)).mode & 0o7777, 0o755);
+  });
+
+  it('chown leaves the bits of directories alone', async () => {
+    const { vfs } = new Cluster().mount();
+    const { ino } = await vfs.mkdir(ROOT, ROOT_INO, bytes('d'), 0o2755);
+    const attr = await vfs.setattr(ROOT, ino as Ino, { gid: 9 });
+    assert.equal(attr.mode & 0o7777, 0o2755);
+  });
+});
+
+describe('open', () => {
+  it('keeps the kernel cache until someone else changes the data', async () => {
+    const cluster = new Cluster();
+    const a = cluster.mount();
+    const b = cluster.mount();
+    const { ino, handle } = await createFile(a.vfs, 'f');
+    await a.vfs.write(ino, handle, 0, bytes('mine'));
+    await a.vfs.flush(ino, handle);
+    assert.equal((await a.vfs.open(ROOT, ino, O_RDONLY)).keepCache, true);
+    assert.equal((await b.vfs.open(ROOT, ino, O_RDONLY)).keepCache, false);
+    assert.equal((await b.vfs.open(ROOT, ino, O_RDONLY)).keepCache, true);
+    await b.vfs.setattr(ROOT, ino, { mode: 0o600 });
+    assert.deepEqual(a.invalidations, [{ ino, data: false }]);
+    assert.equal((await a.vfs.open(ROOT, ino, O_RDONLY)).keepCache, true);
+    await b.vfs.setattr(ROOT, ino, { size: 2 });
+    assert.deepEqual(a.invalidations.at(-1), { ino, data: true });
+    assert.equal((await a.vfs.open(ROOT, ino, O_RDONLY)).keepCache, false);
+    assert.equal(text(await readPath(a.vfs, 'f')), 'mi');
+    a.meta.loseLease();
+    assert.ok(a.invalidations.length >= 3);
+    assert.equal((await a.vfs.open(ROOT, ino, O_RDONLY)).keepCache, false);
+  });
+
+  it('truncates with O_TRUNC, also what is not flushed, without storing it', async () => {
+    const { vfs, blocks } = new Cluster().mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(50).fill(1));
+    await vfs.open(ROOT, ino, O_WRONLY | O_TRUNC);
+    assert.equal((await vfs.getattr(ino)).size, 0);
+    assert.equal(blocks.puts.length, 0);
+    assert.equal(vfs.stats().dirtyBytes, 0);
+  });
+
+  it('through create takes the existing file unless O_EXCL', async () => {
+    const { vfs } = new Cluster().mount();
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, bytes('old'));
+    await vfs.flush(ino, handle);
+    const again = await createFile(vfs, 'f', O_RDWR);
+    assert.equal(again.ino, ino);
+    assert.equal(again.attr.size, 3);
+    assert.equal(await errnoOf(createFile(vfs, 'f', O_RDWR | O_EXCL)), 'EEXIST');
+    assert.equal((await createFile(vfs, 'f', O_RDWR | O_TRUNC)).attr.size, 0);
+  });
+
+  it('refuses directories and unknown handles', async () => {
+    const { vfs } = new Cluster().mount();
+    assert.equal(await errnoOf(vfs.open(ROOT, ROOT_INO, O_RDONLY)), 'EISDIR');
+    assert.equal(await errnoOf(vfs.read(ROOT_INO, 77, 0, 1)), 'EBADF');
+    assert.equal(await errnoOf(vfs.open(ROOT, 999 as Ino, O_RDONLY)), 'ESTALE');
+  });
+});
+
+describe('unlinked files', () => {
+  it('work until the last close, and are reaped then', async () => {
+    const cluster = new Cluster();
+    const { vfs, blocks } = cluster.mount(SMALL);
+    const other = cluster.mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(100).fill(1));
+    await vfs.fsync(ino, handle, false);
+    await other.vfs.unlink(ROOT_INO, bytes('f'));
+    await vfs.write(ino, handle, 100, new Uint8Array(50).fill(2));
+    assert.equal(await cluster.meta.reapOrphans(), 0);
+    assert.equal((await readAll(vfs, ino, handle)).length, 150);
+    assert.equal((await vfs.getattr(ino)).nlink, 0);
+    const puts = blocks.puts.length;
+    await vfs.flush(ino, handle);
+    await vfs.release(ino, handle);
+    assert.ok(blocks.puts.length - puts <= 1, 'what nobody can read is not stored');
+    assert.equal(vfs.stats().dirtyBytes, 0);
+    assert.equal(await cluster.meta.reapOrphans(), 1);
+    assert.equal(await errnoOf(vfs.getattr(ino)), 'ESTALE');
+  });
+});
+
+describe('names', () => {
+  it('are checked', async () => {
+    const { vfs } = new Cluster().mount();
+    const long = new Uint8Array(256).fill(97);
+    assert.equal(await errnoOf(vfs.mkdir(ROOT, ROOT_INO, long, 0o755)), 'ENAMETOOLONG');
+    assert.equal(await errnoOf(vfs.lookup(ROOT_INO, long)), 'ENAMETOOLONG');
+    assert.equal(await errnoOf(vfs.lookup(ROOT_INO, bytes('none'))), 'ENOENT');
+    assert.equal(await errnoOf(vfs.unlink(ROOT_INO, bytes('a/b'))), 'EINVAL');
+    assert.equal(
+      await errnoOf(vfs.symlink(ROOT, ROOT_INO, bytes('s'), new Uint8Array(4096).fill(97))),
+      'ENAMETOOLONG',
+    );
+  });
+});
+
+describe('extended attributes', () => {
+  it('go through, within their namespaces', async () => {
+    const { vfs } = new Cluster().mount();
+    const { ino } = await createFile(vfs, 'f');
+    assert.equal(await errnoOf(vfs.getxattr(ino, bytes('user.a'))), 'ENODATA');
+    assert.deepEqual(await vfs.listxattr(ino), []);
+    await vfs.setxattr(ROOT, ino, bytes('user.a'), bytes('1'), 0);
+    assert.equal(text(await vfs.getxattr(ino, bytes('user.a'))), '1');
+    assert.deepEqual((await vfs.listxattr(ino)).map(text), ['user.a']);
+    assert.equal(await errnoOf(vfs.setxattr(ROOT, ino, bytes('user.a'), bytes('2'), 1)), 'EEXIST');
+    assert.equal(await errnoOf(vfs.setxattr(ROOT, ino, bytes('user.b'), bytes('2'), 2)), 'ENODATA');
+    assert.equal(
+      await errnoOf(vfs.setxattr(ROOT, ino, bytes('system.posix_acl_access'), bytes('2'), 0)),
+      'EOPNOTSUPP',
+    );
+    assert.equal(
+      await errnoOf(vfs.setxattr(ROOT, ino, bytes('user.big'), new Uint8Array(65_537), 0)),
+      'E2BIG',
+    );
+    assert.equal(await errnoOf(vfs.getxattr(ino, bytes(`user.${'x'.repeat(255)}`))), 'ERANGE');
+    await vfs.removexattr(ROOT, ino, bytes('user.a'));
+    assert.equal(await errnoOf(vfs.removexattr(ROOT, ino, bytes('user.a'))), 'ENODATA');
+  });
+});
+
+describe('reading', () => {
+  it('fetches the blocks of one request together and those ahead before they are asked for', async () => {
+    const cluster = new Cluster();
+    const writer = cluster.mount(SMALL);
+    const { ino, handle } = await createFile(writer.vfs, 'f');
+    await writer.vfs.write(
+      ino,
+      handle,
+      0,
+      new Uint8Array(64 * 30).map((_, i) => i),
+    );
+    await writer.vfs.flush(ino, handle);
+    const { vfs, blocks } = cluster.mount(SMALL);
+    const opened = await vfs.open(ROOT, ino, O_RDONLY);
+    let waiting = 0;
+    let most = 0;
+    blocks.hooks.beforeGet = async () => {
+      most = Math.max(most, ++waiting);
+      await settle();
+      waiting--;
+    };
+    const got = concatBytes(await vfs.read(ino, opened.handle, 0, 64 * 4));
+    assert.deepEqual(
+      got,
+      new Uint8Array(64 * 4).map((_, i) => i),
+    );
+    assert.equal(most, 4);
+    assert.equal(blocks.prefetched.length, 0);
+    await vfs.read(ino, opened.handle, 64 * 4, 64);
+    assert.ok(blocks.prefetched.length >= 2);
+  });
+
+  it('hands out views of blocks and not copies', async () => {
+    const { vfs, blocks } = new Cluster().mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(64).fill(5));
+    await vfs.fsync(ino, handle, false);
+    const [piece] = await vfs.read(ino, handle, 10, 20);
+    assert.equal(piece!.buffer, [...blocks.blocks.values()][0]!.buffer);
+  });
+
+  it('sees what another mount wrote as soon as that is committed', async () => {
+    const cluster = new Cluster();
+    const a = cluster.mount(SMALL);
+    const b = cluster.mount(SMALL);
+    const { ino, handle } = await createFile(a.vfs, 'f');
+    await a.vfs.write(ino, handle, 0, bytes('aaaa'));
+    await a.vfs.flush(ino, handle);
+    const other = await b.vfs.open(ROOT, ino, O_RDWR);
+    assert.equal(text(await readAll(b.vfs, ino, other.handle)), 'aaaa');
+    await b.vfs.write(ino, other.handle, 2, bytes('bbbb'));
+    await b.vfs.flush(ino, other.handle);
+    assert.equal(text(await readAll(a.vfs, ino, handle)), 'aabbbb');
+  });
+
+  it('starts over when the blocks that it was about to read are gone with the old content', async () => {
+    const cluster = new Cluster();
+    const a = cluster.mount(SMALL);
+    const b = cluster.mount(SMALL);
+    const { ino, handle } = await createFile(a.vfs, 'f');
+    await a.vfs.write(ino, handle, 0, new Uint8Array(64).fill(1));
+    await a.vfs.flush(ino, handle);
+    const other = await b.vfs.open(ROOT, ino, O_RDWR);
+    a.blocks.hooks.beforeGet = async (id) => {
+      a.blocks.hooks.beforeGet = () => undefined;
+      await b.vfs.write(ino, other.handle, 0, new Uint8Array(64).fill(2));
+      await b.vfs.flush(ino, other.handle);
+      cluster.blocks.delete(id);
+    };
+    assert.deepEqual(await readAll(a.vfs, ino, handle), new Uint8Array(64).fill(2));
+  });
+
+  it('reports a block that is really gone', async () => {
+    const { vfs, blocks, logs } = new Cluster().mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(64).fill(1));
+    await vfs.flush(ino, handle);
+    blocks.blocks.clear();
+    assert.equal(await errnoOf(vfs.read(ino, handle, 0, 10)), 'EIO');
+    assert.ok(logs.some((l) => l.level === 'warn' && l.fields['op'] === 'read' && l.fields['ino'] === ino));
+  });
+});
+
+describe('compaction', () => {
+  it('rewrites a fragmented window as one block and keeps content, times and holes', async () => {
+    const cluster = new Cluster();
+    const { vfs, meta } = cluster.mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    const oracle = new Uint8Array(200);
+    const put = async (at: number, data: Uint8Array): Promise<void> => {
+      await vfs.write(ino, handle, at, data);
+      oracle.set(data, at);
+    };
+    await put(190, bytes('ten bytes.'));
+    for (const at of [0, 20, 40]) await put(at, bytes('0123456789'));
+    await vfs.fsync(ino, handle, false);
+    for (let i = 0; i < 10; i++) {
+      await put(40 + i, new Uint8Array([i + 1]));
+      await vfs.fsync(ino, handle, false);
+    }
+    const before = await vfs.getattr(ino);
+    await vfs.quiesce();
+    assert.equal(vfs.stats().windowsCompacted, 1);
+    const after = await vfs.getattr(ino);
+    assert.deepEqual([after.mtimeSec, after.mtimeNsec], [before.mtimeSec, before.mtimeNsec]);
+    assert.equal(after.size, 200);
+    const { chunks } = await meta.getChunks(ino, 0, 1);
+    const window = chunks[0]!.extents.filter((e) => e.offset < 64);
+    assert.ok(window.length <= 6, `${window.length} extents`);
+    const inHoles = window.filter(
+      (e) =>
+        e.offset + e.length > 50 ||
+        (e.offset < 20 && e.offset + e.length > 10) ||
+        (e.offset < 40 && e.offset + e.length > 30),
+    );
+    assert.deepEqual(inHoles, [], 'holes stay holes');
+    assert.deepEqual(await readAll(vfs, ino, handle), oracle);
+    assert.deepEqual(await readPath(cluster.mount().vfs, 'f'), oracle);
+  });
+
+  it('gives way to a write that comes in between', async () => {
+    const cluster = new Cluster();
+    const { vfs } = cluster.mount(SMALL);
+    const other = cluster.mount(SMALL);
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(64).fill(1));
+    await vfs.fsync(ino, handle, false);
+    const theirs = await other.vfs.open(ROOT, ino, O_RDWR);
+    cluster.meta.hooks.beforeCommit = async (_client, ops) => {
+      const body = ops[0]?.body;
+      if (body?.$case !== 'writeExtents' || !body.value.keepTimes) return;
+      cluster.meta.hooks.beforeCommit = () => undefined;
+      await other.vfs.write(ino, theirs.handle, 60, bytes('!!!!'));
+      await other.vfs.flush(ino, theirs.handle);
+    };
+    for (let i = 0; i < 10; i++) {
+      await vfs.write(ino, handle, i * 2, new Uint8Array([9]));
+      await vfs.fsync(ino, handle, false);
+    }
+    await vfs.quiesce();
+    assert.equal(vfs.stats().windowsCompacted, 0);
+    assert.equal(text((await readAll(vfs, ino, handle)).subarray(60)), '!!!!');
+  });
+
+  it('makes room when a chunk has as many extents as a row may have', async () => {
+    const cluster = new Cluster();
+    const blockSizeBytes = 4 * KIB * KIB;
+    const { vfs, meta } = cluster.mount({ blockSizeBytes, dirtyBytesMax: 64 * KIB * KIB });
+    const { ino, handle } = await createFile(vfs, 'f');
+    const oracle = new Uint8Array(2 * blockSizeBytes).fill(1);
+    await vfs.write(ino, handle, 0, oracle);
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 2500; i++) {
+        const at = i * 3000 + round * 997;
+        await vfs.write(ino, handle, at, new Uint8Array([i & 0xff, round]));
+        oracle.set([i & 0xff, round], at);
+      }
+      await vfs.fsync(ino, handle, false);
+    }
+    await vfs.quiesce();
+    const { chunks } = await meta.getChunks(ino, 0, 1);
+    assert.ok(chunks[0]!.extents.length <= 4096);
+    assert.ok(Buffer.compare(await readAll(vfs, ino, handle, oracle.length), oracle) === 0);
+    assert.ok(Buffer.compare(concatBytes([await readPathAll(cluster, oracle.length)]), oracle) === 0);
+  });
+});
+
+async function readPathAll(cluster: Cluster, length: number): Promise<Uint8Array> {
+  const { vfs } = cluster.mount();
+  const { ino } = await vfs.lookup(ROOT_INO, bytes('f'));
+  const { handle } = await vfs.open(ROOT, ino as Ino, O_RDONLY);
+  return await readAll(vfs, ino as Ino, handle, length);
+}
+
+describe('close', () => {
+  it('flushes everything', async () => {
+    const cluster = new Cluster();
+    const { vfs } = cluster.mount(SMALL);
+    for (const name of ['a', 'b', 'c']) {
+      const { ino, handle } = await createFile(vfs, name);
+      await vfs.write(ino, handle, 0, new Uint8Array(70).fill(4));
+    }
+    await vfs.close();
+    const other = cluster.mount().vfs;
+    for (const name of ['a', 'b', 'c']) assert.equal((await readPath(other, name)).length, 70);
+    assert.equal(await errnoOf(vfs.lookup(ROOT_INO, bytes('a'))), 'EIO');
+  });
+
+  it('ends within its timeout and says what is lost', async () => {
+    const { vfs, blocks, timers, logs } = new Cluster().mount(SMALL);
+    blocks.hooks.beforePut = () => new Promise<void>(() => undefined);
+    const { ino, handle } = await createFile(vfs, 'f');
+    await vfs.write(ino, handle, 0, new Uint8Array(70));
+    const closed = vfs.close();
+    await settle();
+    timers.advance(30_000);
+    await closed;
+    assert.ok(logs.some((l) => l.message === 'unflushed data was lost' && l.fields['bytes'] === 70));
+  });
+});
+
+describe('statistics and log', () => {
+  it('count operations and failures', async () => {
+    const { vfs, logs } = new Cluster().mount();
+    await errnoOf(vfs.lookup(ROOT_INO, bytes('none')));
+    await vfs.getattr(ROOT_INO);
+    const { ops } = vfs.stats();
+    assert.equal(ops['lookup']!.errors, 1);
+    assert.equal(ops['getattr']!.count, 1);
+    assert.deepEqual(
+      logs.map((l) => [l.level, l.fields['op'], l.fields['errno']]),
+      [['debug', 'lookup', 'ENOENT']],
+    );
+    const { totalBytes, nameBytesMax } = await vfs.statfs();
+    assert.ok(totalBytes > 0);
+    assert.equal(nameBytesMax, 255);
+  });
+});
