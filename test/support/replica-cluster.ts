@@ -46,6 +46,15 @@ export class ReplicaCluster {
   }
 
   async start(id: ServerId, clusterId = CLUSTER_ID): Promise<RaftReplica> {
+    const replica = await this.create(id, clusterId);
+    await replica.start();
+    this.replicas.set(id, replica);
+    this.network.attach(id, replica);
+    return replica;
+  }
+
+  /** Not started, not in the network. */
+  async create(id: ServerId, clusterId = CLUSTER_ID): Promise<RaftReplica> {
     const replica = new RaftReplica(
       {
         timers: this.timers,
@@ -67,9 +76,6 @@ export class ReplicaCluster {
     this.applied.set(id, applied);
     replica.onApplied((batch) => applied.push(...batch));
     replica.onRoleChange((role, term) => this.roles.push({ id, role, term }));
-    await replica.start();
-    this.replicas.set(id, replica);
-    this.network.attach(id, replica);
     return replica;
   }
 
