@@ -3,17 +3,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ROOT_INO, type ServerId } from '../../src/base/ids.ts';
+import type { ServerId } from '../../src/base/ids.ts';
 import { seededRandom } from '../../src/base/random.ts';
-import { Command } from '../../src/gen/ringfs/v1/namespace.ts';
 import { SystemTimers } from '../../src/io/os/system-timers.ts';
 import { openMetaStorage } from '../../src/io/rocksdb/meta-storage.ts';
 import { RaftReplica } from '../../src/meta/raft/raft-replica.ts';
 import type { Applied, Replica } from '../../src/meta/replica.ts';
 import { MemoryRaftNetwork } from '../support/memory-raft-network.ts';
-import { mkfile } from '../support/namespace-ops.ts';
 import { RecordingLogger } from '../support/recording-logger.ts';
-import { CLUSTER_ID } from '../support/replica-cluster.ts';
+import { CLUSTER_ID, createFileCommand, openSessionCommand } from '../support/replica-cluster.ts';
 
 /** A running cluster to measure. */
 export interface BenchCluster {
@@ -63,25 +61,8 @@ export async function memoryNetworkCluster(directory: string): Promise<BenchClus
 
 let files = 0;
 
-/** Creates one file in the root directory. */
-function createFile(session: number, sequence: number): Uint8Array {
-  const value = {
-    session,
-    sequence,
-    ackedBelow: sequence,
-    time: { sec: 1, nsec: 0 },
-    preconditions: [],
-    ops: [mkfile(ROOT_INO, `file-${files++}`)],
-    assumedBlocks: [],
-  };
-  return Command.encode({ body: { $case: 'commit', value } }).finish();
-}
-
 async function openSession(cluster: BenchCluster, n: number): Promise<number> {
-  const nonce = new Uint8Array(16);
-  new DataView(nonce.buffer).setUint32(0, n);
-  const value = { nonce, client: 'bench', time: { sec: 1, nsec: 0 } };
-  const applied = await cluster.propose(Command.encode({ body: { $case: 'openSession', value } }).finish());
+  const applied = await cluster.propose(openSessionCommand(n));
   return applied.outcome.value;
 }
 
@@ -97,7 +78,7 @@ async function measure(cluster: BenchCluster, inFlight: number, durationMs: numb
     const session = await openSession(cluster, inFlight * 1000 + n);
     for (let sequence = 1; performance.now() - began < durationMs; sequence++) {
       const at = performance.now();
-      checkOk(await cluster.propose(createFile(session, sequence)));
+      checkOk(await cluster.propose(createFileCommand(session, sequence, `file-${files++}`)));
       latencies.push(performance.now() - at);
     }
   };

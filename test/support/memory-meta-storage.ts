@@ -87,6 +87,11 @@ export class MemoryMetaStorage implements MetaStorage {
     return this.#log.live;
   }
 
+  /** The log's rows that would survive a power failure now. */
+  get durableLogRows(): MemoryKvStore {
+    return this.#log.durable;
+  }
+
   fillDisk(): void {
     this.writeFailure = new FsError('ENOSPC', 'no space left');
   }

@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert';
-import type { ServerId } from '../../src/base/ids.ts';
+import { ROOT_INO, type ServerId } from '../../src/base/ids.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { Command } from '../../src/gen/ringfs/v1/namespace.ts';
 import type { LogLimits } from '../../src/meta/raft/compactor.ts';
@@ -9,6 +9,7 @@ import type { Applied } from '../../src/meta/replica.ts';
 import type { KvStore } from '../../src/ports/kv-store.ts';
 import type { MetaStorage } from '../../src/ports/meta-storage.ts';
 import { MemoryRaftNetwork } from './memory-raft-network.ts';
+import { mkfile } from './namespace-ops.ts';
 import { RecordingLogger } from './recording-logger.ts';
 import { SteppedTimers } from './stepped-timers.ts';
 
@@ -45,6 +46,15 @@ export class ReplicaCluster {
   }
 
   async start(id: ServerId, clusterId = CLUSTER_ID): Promise<RaftReplica> {
+    const replica = await this.create(id, clusterId);
+    await replica.start();
+    this.replicas.set(id, replica);
+    this.network.attach(id, replica);
+    return replica;
+  }
+
+  /** Not started, not in the network. */
+  async create(id: ServerId, clusterId = CLUSTER_ID): Promise<RaftReplica> {
     const replica = new RaftReplica(
       {
         timers: this.timers,
@@ -66,9 +76,6 @@ export class ReplicaCluster {
     this.applied.set(id, applied);
     replica.onApplied((batch) => applied.push(...batch));
     replica.onRoleChange((role, term) => this.roles.push({ id, role, term }));
-    await replica.start();
-    this.replicas.set(id, replica);
-    this.network.attach(id, replica);
     return replica;
   }
 
@@ -159,6 +166,20 @@ export function openSessionCommand(n: number, clientBytes = 0): Uint8Array {
   const client = `client-${n}`.padEnd(clientBytes, '.');
   const value = { nonce, client, time: { sec: 1, nsec: 0 } };
   return Command.encode({ body: { $case: 'openSession', value } }).finish();
+}
+
+/** Creates `name` in the root directory. A session's commits are numbered from 1 in the order in which they are proposed. */
+export function createFileCommand(session: number, sequence: number, name: string): Uint8Array {
+  const value = {
+    session,
+    sequence,
+    ackedBelow: sequence,
+    time: { sec: 1, nsec: 0 },
+    preconditions: [],
+    ops: [mkfile(ROOT_INO, name)],
+    assumedBlocks: [],
+  };
+  return Command.encode({ body: { $case: 'commit', value } }).finish();
 }
 
 function countCalls(storage: MetaStorage, busy: { calls: number }): MetaStorage {

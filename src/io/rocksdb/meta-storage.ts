@@ -1,5 +1,5 @@
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { assert } from '../../base/assert.ts';
 import { FsError } from '../../base/errno.ts';
 import type { KvStore } from '../../ports/kv-store.ts';
@@ -15,7 +15,8 @@ const STATE_NAME = /^state-\d+$/;
  */
 export async function openMetaStorage(directory: string): Promise<MetaStorage> {
   try {
-    await mkdir(directory, { recursive: true });
+    const made = await mkdir(directory, { recursive: true });
+    if (made !== undefined) await syncDirectory(dirname(made));
   } catch (error) {
     throw mapFileError(error);
   }
@@ -79,7 +80,7 @@ class RocksMetaStorage implements MetaStorage {
         await file.close();
       }
       await rename(temporary, join(this.location, 'CURRENT'));
-      await this.#syncDirectory();
+      await syncDirectory(this.location);
     });
   }
 
@@ -93,22 +94,22 @@ class RocksMetaStorage implements MetaStorage {
     return join(this.location, name);
   }
 
-  /** A rename is durable only when its directory is. */
-  async #syncDirectory(): Promise<void> {
-    const directory = await open(this.location, 'r');
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
-  }
-
   async #files<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
       throw mapFileError(error);
     }
+  }
+}
+
+/** A name is durable only when its directory is. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
   }
 }
 

@@ -68,6 +68,14 @@ export interface RaftReplicaOptions {
   readonly logLimits?: LogLimits;
 }
 
+const CORE_LIMITS = {
+  electionTicks: RAFT_ELECTION_TICKS,
+  heartbeatTicks: RAFT_HEARTBEAT_TICKS,
+  appendBytesMax: RAFT_APPEND_BYTES_MAX,
+  inflightMax: RAFT_INFLIGHT_MAX,
+  uncommittedBytesMax: RAFT_UNCOMMITTED_BYTES_MAX,
+};
+
 /** Everything that exists between start() and stop(). */
 interface Running {
   readonly core: RawNode;
@@ -104,6 +112,7 @@ export class RaftReplica implements Replica, RaftReceiver {
   #term = 0;
   /** As of the last Ready. Nothing beyond it has been answered to anybody. */
   #commit = 0;
+  #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(components: RaftReplicaComponents, options: RaftReplicaOptions) {
@@ -136,28 +145,23 @@ export class RaftReplica implements Replica, RaftReceiver {
   // Life ------------------------------------------------------------------------------------------------
 
   /** Recovers from disk and takes part. Rejects with DataDirectoryError when it must not. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
     assert(this.#phase === 'new', 'a replica starts once');
     this.#phase = 'starting';
+    this.#started = this.#start();
+    return this.#started;
+  }
+
+  async #start(): Promise<void> {
     const { storage, random } = this.#components;
     const voters = this.#options.members.map((m) => m.id);
     const { log, state, initial } = await recover(storage, { ...this.#options, voters }, this.#logger);
-    const core = new RawNode(
-      {
-        id: this.id,
-        electionTicks: RAFT_ELECTION_TICKS,
-        heartbeatTicks: RAFT_HEARTBEAT_TICKS,
-        appendBytesMax: RAFT_APPEND_BYTES_MAX,
-        inflightMax: RAFT_INFLIGHT_MAX,
-        uncommittedBytesMax: RAFT_UNCOMMITTED_BYTES_MAX,
-        random,
-      },
-      initial,
-    );
+    const core = new RawNode({ ...CORE_LIMITS, id: this.id, random }, initial);
     this.#term = initial.hardState.term;
     this.#commit = initial.hardState.commit;
     this.#running = this.#assemble(core, log, state);
     this.#members.update(state.applied.confState);
+    if (this.#phase !== 'starting') return; // stop() was called meanwhile and closes what was opened
     this.#phase = 'running';
     this.#running.ticker.start();
     this.#running.loop.kick();
@@ -227,8 +231,8 @@ export class RaftReplica implements Replica, RaftReceiver {
   }
 
   async #stop(): Promise<void> {
-    assert(this.#phase !== 'starting', 'start() has settled before stop()');
     this.#phase = 'stopping';
+    await this.#started?.catch(() => undefined);
     this.#stopSignal.abort(new ReplicaStoppedError());
     const running = this.#running;
     if (running !== undefined) {
@@ -388,6 +392,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     core.tick();
     loop.kick();
     compactor.consider(snapshots.sending);
+    if (this.#leadership.term === undefined) this.#considerLeading();
   }
 
   #onReady(ready: Ready): void {
@@ -408,6 +413,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     this.#running?.snapshots.cancelSends();
     this.#proposals.loseAll();
     this.#reads.rejectAll(new NotLeaderError(undefined));
+    this.#waiters.rejectAll(new NotLeaderError(undefined));
   }
 
   #send(messages: readonly RaftMessage[]): void {

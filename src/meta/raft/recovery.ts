@@ -74,8 +74,8 @@ async function initialize(
   options: RecoveryOptions,
 ): Promise<void> {
   if (loaded.entries.length > 0) throw damagedError(storage.location, 'the log has entries and no identity');
-  if (await storage.current()) {
-    // The state is made after the log, so this is somebody else's or the log is gone.
+  if ((await storage.states()).length > 0) {
+    // A state is made after the log has its identity, so the log is gone.
     throw damagedError(storage.location, 'there is a state and no log');
   }
   const { clusterId, id: serverId } = options;

@@ -57,11 +57,10 @@ export class SnapshotTransfers {
 
   send(to: ServerId): void {
     if (this.#sends.has(to) || this.#stopped.signal.aborted) return;
-    const signal = this.#leadership.signal;
-    this.#sends.set(
-      to,
-      this.#send(to, signal).finally(() => this.#sends.delete(to)),
-    );
+    const sent = this.#send(to, this.#leadership.signal).catch((error: unknown) => {
+      this.#components.logger.error({ err: error, to }, 'lost track of a snapshot');
+    });
+    this.#sends.set(to, sent);
   }
 
   /** This replica leads no more: the next leader sends its own. */

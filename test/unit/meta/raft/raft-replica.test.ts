@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -159,7 +159,42 @@ for (const [kind, storageKind] of Object.entries(KINDS)) {
   });
 }
 
+describe('Raft driver on a damaged disk', () => {
+  // RocksDB opens such a directory without a word, with everything from the damage on gone.
+  it('refuses a log whose end RocksDB dropped', async () => {
+    const base = join(root, 'damaged');
+    const storage = (id: ServerId): Promise<MetaStorage> => openMetaStorage(join(base, id));
+    const cluster = new ReplicaCluster({ ids: ['s1'], storage });
+    await cluster.startAll();
+    await proposeMany(cluster, 0, 50);
+    for (let i = 0; i < 10; i++) await proposeMany(cluster, 100 + i, 1);
+    await cluster.stopAll();
+    const directory = join(base, 's1', 'log');
+    const files = (await readdir(directory)).filter((name) => name.endsWith('.log'));
+    assert.equal(files.length, 1);
+    const path = join(directory, files[0]!);
+    const bytes = await readFile(path);
+    bytes[bytes.length >> 1]! ^= 0x40;
+    await writeFile(path, bytes);
+    await assert.rejects(
+      cluster.start('s1' as ServerId),
+      /has applied entry \d+, which the log does not have/,
+    );
+  });
+});
+
 describe('Raft driver', () => {
+  it('can be stopped while it starts, and more than once', async () => {
+    const storage = new MemoryMetaStorage();
+    const cluster = new ReplicaCluster({ ids: ['s1'], storage: async () => storage });
+    const replica = await cluster.create('s1' as ServerId);
+    await Promise.all([replica.start(), replica.stop(), replica.stop()]);
+    assert.equal(replica.health().status, 'stopping');
+    await assert.rejects(replica.propose(openSessionCommand(1)), NotLeaderError);
+    await assert.rejects(async () => await replica.state.get(Uint8Array.of(1)), /stopped/);
+    assert.equal(cluster.timers.pending, 0);
+  });
+
   it('refuses proposals and reads on a follower, naming the leader', async () => {
     const cluster = new ReplicaCluster({ storage: KINDS.memory() });
     await cluster.startAll();
