@@ -117,6 +117,10 @@ export class RowView implements Rows {
     if (missing.length > 0) throw new RowNotLoaded(missing);
   }
 
+  knownAbsent(key: Uint8Array): void {
+    this.load(key, undefined);
+  }
+
   begin(): void {
     this.#savepoints.push(this.#undo.length);
   }

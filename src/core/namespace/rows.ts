@@ -1,3 +1,4 @@
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Attr, Chunk, CommitResult, Dentry, type MessageFns } from '../../gen/ringfs/v1/namespace.ts';
 import {
   BitmapRow,
@@ -16,9 +17,22 @@ import type { RowCodec } from './types.ts';
 
 /** The message of each table. */
 
+/** One for all rows: a writer keeps its buffer, and `finish` copies out of it and starts anew. */
+let writer = new BinaryWriter();
+
+function encodeRow<T>(message: MessageFns<T>, value: T): Uint8Array {
+  try {
+    return message.encode(value, writer).finish();
+  } catch (error) {
+    // What was written so far must not end up in the next row.
+    writer = new BinaryWriter();
+    throw error;
+  }
+}
+
 function codec<T>(message: MessageFns<T>): RowCodec<T> {
   return {
-    encode: (value) => message.encode(value).finish(),
+    encode: (value) => encodeRow(message, value),
     decode: (bytes) => message.decode(bytes),
   };
 }

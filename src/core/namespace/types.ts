@@ -34,6 +34,8 @@ export interface Rows {
   write<T extends object>(key: Uint8Array, codec: RowCodec<T>, value: T): void;
   /** Throws RowNotLoaded with all keys that are not loaded: one round trip instead of one per key. */
   require(keys: readonly Uint8Array[]): void;
+  /** The caller knows that the row does not exist, so nobody needs to load it. */
+  knownAbsent(key: Uint8Array): void;
   /** Opens a savepoint. They nest. */
   begin(): void;
   /** Keeps the writes since the last `begin`. */
