@@ -58,8 +58,16 @@ export class CommitContext {
     return isDirectory(attr) ? attr : fail('ENOTDIR');
   }
 
+  /** The inode was made by this commit: the store has none of its rows. */
+  isNew(ino: number): boolean {
+    return this.#touched.get(ino)?.version === 0;
+  }
+
   dentry(parent: number, name: Uint8Array): Dentry | undefined {
-    return this.rows.read(dentryKey(parent, name), DENTRY);
+    const key = dentryKey(parent, name);
+    // Otherwise each entry of a directory made here would cost a round trip and another application of the commit.
+    if (this.isNew(parent)) this.rows.knownAbsent(key);
+    return this.rows.read(key, DENTRY);
   }
 
   putDentry(parent: number, name: Uint8Array, attr: Attr): void {
