@@ -57,4 +57,10 @@ export function fromBinary(text: string): Uint8Array {
   return out;
 }
 
+/** The same bytes as a plain Uint8Array: a Buffer's `slice` shares memory where a Uint8Array's copies. */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  if (bytes.constructor === Uint8Array) return bytes;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);

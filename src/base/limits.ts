@@ -200,6 +200,9 @@ export const VIRTUAL_NODES_DEFAULT = 32;
 export const REPLICAS_DEFAULT = 3;
 
 // Namespace rows ------------------------------------------------------------------------------------------------
+/** Ancestors looked at when a directory that has subdirectories moves; deeper is refused with ELOOP. Twice the components that
+ * a path of PATH_MAX bytes can have. It bounds the time that one command may take. */
+export const DIRECTORY_WALK_MAX = 4096;
 /** Extents in one chunk row: four times what a file has whose windows are all about to be rewritten. A commit beyond it is
  * refused with E2BIG, and the client rewrites the window as a block. */
 export const EXTENTS_PER_CHUNK_MAX = 4096;

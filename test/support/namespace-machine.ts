@@ -42,7 +42,8 @@ export class NamespaceMachine {
   applyBatch(batch: readonly Uint8Array[]): ApplyOutcome[] {
     const outcomes = batch.map((bytes) => {
       this.#index++;
-      const command = decodeCommand(bytes);
+      // Buffers, as a transport and RocksDB hand them over: their slice() shares memory.
+      const command = decodeCommand(Buffer.from(bytes));
       if (this.#prefetch) this.#load(prefetchKeys(command));
       return this.#applyLoaded(command);
     });
@@ -63,6 +64,9 @@ export class NamespaceMachine {
   }
 
   #load(keys: readonly Uint8Array[]): void {
-    for (const key of this.view.missing(keys)) this.view.load(key, this.store.getSync(key));
+    for (const key of this.view.missing(keys)) {
+      const value = this.store.getSync(key);
+      this.view.load(key, value === undefined ? undefined : Buffer.from(value));
+    }
   }
 }

@@ -1,4 +1,5 @@
 import { unreachable } from '../../base/assert.ts';
+import { plainBytes } from '../../base/bytes.ts';
 import { Command } from '../../gen/ringfs/v1/namespace.ts';
 import { initCluster, registerBlockNode } from './cluster.ts';
 import { applyCommit } from './commit.ts';
@@ -12,7 +13,7 @@ export { prefetchKeys } from './prefetch.ts';
 /** The command of a log entry. Bytes that are none give an empty command, which is refused when it is applied. */
 export function decodeCommand(bytes: Uint8Array): Command {
   try {
-    return Command.decode(bytes);
+    return Command.decode(plainBytes(bytes));
   } catch {
     return { body: undefined };
   }

@@ -14,7 +14,7 @@ export function withBit(bits: Uint8Array, i: number): Uint8Array {
 }
 
 export function withoutBit(bits: Uint8Array, i: number): Uint8Array {
-  const out = bits.slice();
+  const out = new Uint8Array(bits);
   if (i >>> 3 < out.length) out[i >>> 3] = out[i >>> 3]! & ~(1 << (i & 7));
   let length = out.length;
   while (length > 0 && out[length - 1] === 0) length--;

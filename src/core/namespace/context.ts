@@ -2,7 +2,7 @@ import { assert } from '../../base/assert.ts';
 import { type ErrnoName, FsError } from '../../base/errno.ts';
 import { OPS_PER_COMMIT_MAX } from '../../base/limits.ts';
 import type { Attr, Dentry, Time, TouchedInode } from '../../gen/ringfs/v1/namespace.ts';
-import { dentryKey, inodeKey, orphanKey } from './keys.ts';
+import { chunkKey, dentryKey, inodeKey, orphanKey } from './keys.ts';
 import { ATTR, DENTRY, ORPHAN } from './rows.ts';
 import type { Rows } from './types.ts';
 
@@ -58,8 +58,16 @@ export class CommitContext {
     return isDirectory(attr) ? attr : fail('ENOTDIR');
   }
 
+  /** The inode was made by this commit: the store has none of its rows. */
+  isNew(ino: number): boolean {
+    return this.#touched.get(ino)?.version === 0;
+  }
+
   dentry(parent: number, name: Uint8Array): Dentry | undefined {
-    return this.rows.read(dentryKey(parent, name), DENTRY);
+    const key = dentryKey(parent, name);
+    // Otherwise each entry of a directory made here would cost a round trip and another application of the commit.
+    if (this.isNew(parent)) this.rows.knownAbsent(key);
+    return this.rows.read(key, DENTRY);
   }
 
   putDentry(parent: number, name: Uint8Array, attr: Attr): void {
@@ -79,6 +87,8 @@ export class CommitContext {
     assert(!this.#touched.has(attr.ino), 'a new inode was not touched before');
     this.#touched.set(attr.ino, { version: 0, dataVersion: 0 });
     this.rows.write(inodeKey(attr.ino), ATTR, attr);
+    // Inode numbers are never given out again, so the first write to a new file has no row to look for.
+    if (isRegular(attr)) this.rows.knownAbsent(chunkKey(attr.ino, 0));
   }
 
   /** Writes `changes` to an inode, under this commit's version. `data`: its content or its entries change too. */

@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.ts';
+import { plainBytes } from '../../base/bytes.ts';
 import type { RowCodec, Rows, RowWrite } from './types.ts';
 import { RowNotLoaded } from './types.ts';
 
@@ -13,6 +14,8 @@ interface Entry {
   decoded: object | undefined;
   readonly codec: RowCodec<object> | undefined;
   dirty: boolean;
+  /** What it was counted with when it came into the young generation. */
+  cost: number;
 }
 
 interface Undo {
@@ -50,13 +53,14 @@ export class RowView implements Rows {
   load(key: Uint8Array, value: Uint8Array | undefined): void {
     const id = idOf(key);
     if (this.#find(id) !== undefined) return;
-    this.#insert(id, {
+    this.#setYoung(id, {
       key,
       present: value !== undefined,
-      bytes: value,
+      bytes: value === undefined ? undefined : plainBytes(value),
       decoded: undefined,
       codec: undefined,
       dirty: false,
+      cost: 0,
     });
   }
 
@@ -79,7 +83,15 @@ export class RowView implements Rows {
   }
 
   put(key: Uint8Array, value: Uint8Array): void {
-    this.#change({ key, present: true, bytes: value, decoded: undefined, codec: undefined, dirty: true });
+    this.#change({
+      key,
+      present: true,
+      bytes: value,
+      decoded: undefined,
+      codec: undefined,
+      dirty: true,
+      cost: 0,
+    });
   }
 
   del(key: Uint8Array): void {
@@ -90,6 +102,7 @@ export class RowView implements Rows {
       decoded: undefined,
       codec: undefined,
       dirty: true,
+      cost: 0,
     });
   }
 
@@ -109,12 +122,17 @@ export class RowView implements Rows {
       decoded: value,
       codec: codec as RowCodec<object>,
       dirty: true,
+      cost: 0,
     });
   }
 
   require(keys: readonly Uint8Array[]): void {
     const missing = this.missing(keys);
     if (missing.length > 0) throw new RowNotLoaded(missing);
+  }
+
+  knownAbsent(key: Uint8Array): void {
+    this.load(key, undefined);
   }
 
   begin(): void {
@@ -140,7 +158,8 @@ export class RowView implements Rows {
       entry.dirty = false;
       if (entry.present) writes.push({ type: 'put', key: entry.key, value: bytesOf(entry) });
       else writes.push({ type: 'del', key: entry.key });
-      this.#youngBytes += entry.bytes?.length ?? 0;
+      // Now that it is encoded, its size is known.
+      this.#setYoung(idOf(entry.key), entry);
     }
     this.#dirty.clear();
     if (this.#youngBytes > this.#bytesMax / 2) this.#rotate();
@@ -178,28 +197,33 @@ export class RowView implements Rows {
     const old = this.#old.get(id);
     if (old === undefined) return undefined;
     this.#old.delete(id);
-    this.#insert(id, old);
+    this.#setYoung(id, old);
     return old;
   }
 
-  #insert(id: string, entry: Entry): void {
+  #setYoung(id: string, entry: Entry): void {
+    const cost = entry.key.length + (entry.bytes?.length ?? 0) + ENTRY_OVERHEAD_BYTES;
+    this.#youngBytes += cost - (this.#young.get(id)?.cost ?? 0);
+    entry.cost = cost;
     this.#young.set(id, entry);
-    this.#youngBytes += entry.key.length + (entry.bytes?.length ?? 0) + ENTRY_OVERHEAD_BYTES;
   }
 
   #change(entry: Entry): void {
     const id = idOf(entry.key);
     const previous = this.#find(id);
     if (this.#savepoints.length > 0) this.#undo.push({ id, previous });
-    if (previous === undefined) this.#insert(id, entry);
-    else this.#young.set(id, entry);
+    this.#setYoung(id, entry);
     this.#dirty.set(id, entry);
   }
 
   #restore(undo: Undo): void {
     const { id, previous } = undo;
-    if (previous === undefined) this.#young.delete(id);
-    else this.#young.set(id, previous);
+    if (previous === undefined) {
+      this.#youngBytes -= this.#young.get(id)?.cost ?? 0;
+      this.#young.delete(id);
+    } else {
+      this.#setYoung(id, previous);
+    }
     if (previous?.dirty === true) this.#dirty.set(id, previous);
     else this.#dirty.delete(id);
   }

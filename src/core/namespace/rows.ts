@@ -16,9 +16,27 @@ import type { RowCodec } from './types.ts';
 
 /** The message of each table. */
 
+/** One for all rows: a writer keeps its buffer, and `finish` copies out of it and starts anew. */
+let writer = freshWriter();
+
+function freshWriter(): ReturnType<MessageFns<CondemnedRow>['encode']> {
+  // A message without fields set writes nothing. Only generated code names the writer's class.
+  return CondemnedRow.encode({ length: 0 });
+}
+
+function encodeRow<T>(message: MessageFns<T>, value: T): Uint8Array {
+  try {
+    return message.encode(value, writer).finish();
+  } catch (error) {
+    // What was written so far must not end up in the next row.
+    writer = freshWriter();
+    throw error;
+  }
+}
+
 function codec<T>(message: MessageFns<T>): RowCodec<T> {
   return {
-    encode: (value) => message.encode(value).finish(),
+    encode: (value) => encodeRow(message, value),
     decode: (bytes) => message.decode(bytes),
   };
 }

@@ -34,6 +34,8 @@ export interface Rows {
   write<T extends object>(key: Uint8Array, codec: RowCodec<T>, value: T): void;
   /** Throws RowNotLoaded with all keys that are not loaded: one round trip instead of one per key. */
   require(keys: readonly Uint8Array[]): void;
+  /** The store has no such row, and nobody needs to look. What the view knows of the row stays as it is. */
+  knownAbsent(key: Uint8Array): void;
   /** Opens a savepoint. They nest. */
   begin(): void;
   /** Keeps the writes since the last `begin`. */

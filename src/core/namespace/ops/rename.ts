@@ -1,4 +1,4 @@
-import { LINK_COUNT_MAX } from '../../../base/limits.ts';
+import { DIRECTORY_WALK_MAX, LINK_COUNT_MAX } from '../../../base/limits.ts';
 import type { Attr, OpResult, Rename } from '../../../gen/ringfs/v1/namespace.ts';
 import { type CommitContext, fail, isDirectory } from '../context.ts';
 import { checkName } from '../names.ts';
@@ -51,17 +51,22 @@ function inodeAt(ctx: CommitContext, place: Place): Attr | undefined {
 /** A directory does not move into itself or below: EINVAL. */
 function checkNoLoop(ctx: CommitContext, moved: Attr, oldParent: number, newParent: number): void {
   if (!isDirectory(moved) || oldParent === newParent) return;
-  if (isWithin(ctx, newParent, moved.ino)) fail('EINVAL', 'into itself');
+  if (isWithin(ctx, newParent, moved)) fail('EINVAL', 'into itself');
 }
 
 /** Whether `directory` is `ancestor` or below it. */
-function isWithin(ctx: CommitContext, directory: number, ancestor: number): boolean {
-  for (let ino = directory; ; ) {
-    if (ino === ancestor) return true;
+function isWithin(ctx: CommitContext, directory: number, ancestor: Attr): boolean {
+  if (directory === ancestor.ino) return true;
+  // Nothing but itself is below a directory without subdirectories: most moves need no walk.
+  if (ancestor.nlink === 2) return false;
+  let ino = directory;
+  for (let depth = 0; depth < DIRECTORY_WALK_MAX; depth++) {
     const { parent } = ctx.directory(ino);
+    if (parent === ancestor.ino) return true;
     if (parent === ino) return false;
     ino = parent;
   }
+  return fail('ELOOP', 'too deep in the tree');
 }
 
 /** A directory that comes from elsewhere adds a link to its new parent. */
@@ -84,7 +89,7 @@ function replace(ctx: CommitContext, source: Attr, from: Place, target: Attr, to
   if (isDirectory(source) && !isDirectory(target)) fail('ENOTDIR');
   if (!isDirectory(source) && isDirectory(target)) {
     // Linux notices first that what contains the source is not empty.
-    fail(isWithin(ctx, from.parent, target.ino) ? 'ENOTEMPTY' : 'EISDIR');
+    fail(isWithin(ctx, from.parent, target) ? 'ENOTEMPTY' : 'EISDIR');
   }
   if (isDirectory(target) && target.size > 0) fail('ENOTEMPTY');
   ctx.deleteDentry(from.parent, from.name);

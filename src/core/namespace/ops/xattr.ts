@@ -46,6 +46,7 @@ export function removeXattr(ctx: CommitContext, op: RemoveXattr): OpResult {
 }
 
 function namesOf(ctx: CommitContext, ino: number): readonly Uint8Array[] {
+  if (ctx.isNew(ino)) ctx.rows.knownAbsent(xattrNamesKey(ino));
   return ctx.rows.read(xattrNamesKey(ino), XATTR_NAMES)?.names ?? [];
 }
 

@@ -7,7 +7,17 @@ import { listBlockNodes, readCluster, readCounters } from '../../../../src/core/
 import { Command } from '../../../../src/gen/ringfs/v1/namespace.ts';
 import { NamespaceFixture } from '../../../support/namespace-fixture.ts';
 import { NamespaceMachine } from '../../../support/namespace-machine.ts';
-import { block, mkfile, rename, write } from '../../../support/namespace-ops.ts';
+import {
+  block,
+  bytes,
+  inline,
+  mkdir,
+  mkfile,
+  rename,
+  setXattr,
+  unlink,
+  write,
+} from '../../../support/namespace-ops.ts';
 import { stateHash } from '../../../support/state-hash.ts';
 
 test('a cluster is initialised once', async () => {
@@ -116,4 +126,21 @@ test('a commit has a time and a bounded number of ops', () => {
   assert.equal(fs.commit([], { time: { sec: 0, nsec: 1_000_000_000 } }).result.body?.$case, 'rejected');
   assert.equal(fs.commit([{ body: undefined }]).result.body?.$case, 'rejected');
   assert.equal(fs.commit([]).result.body?.$case, 'ok');
+});
+
+test('a tree is made in one commit without asking the store for what cannot be there', () => {
+  const fs = new NamespaceFixture();
+  const made = (k: number): number => Number.MAX_SAFE_INTEGER - k;
+  const { retries } = fs.machine;
+  fs.ok(
+    mkdir(1, 'd'),
+    mkfile(made(0), 'a'),
+    mkdir(made(0), 'b'),
+    mkfile(made(2), 'c'),
+    write(made(3), [inline(0, 'x')]),
+    setXattr(made(3), 'user.a', bytes('1')),
+    setXattr(made(3), 'user.b', bytes('2')),
+    unlink(made(0), 'a'),
+  );
+  assert.equal(fs.machine.retries, retries);
 });

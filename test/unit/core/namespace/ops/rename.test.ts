@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LINK_COUNT_MAX } from '../../../../../src/base/limits.ts';
+import { DIRECTORY_WALK_MAX, LINK_COUNT_MAX } from '../../../../../src/base/limits.ts';
 import { NamespaceFixture } from '../../../../support/namespace-fixture.ts';
 import { link, mkdir, mkfile, rename, rmdir } from '../../../../support/namespace-ops.ts';
 
@@ -146,11 +146,26 @@ test('a directory with as many links as there may be takes no more from elsewher
   assert.equal(fs.errno(rename(1, 'f', d, 'x')), 'ok');
 });
 
-test('a rename under a deep directory is checked up to the root', () => {
-  const fs = new NamespaceFixture({ cacheBytesMax: 0, prefetch: false });
+test('a rename under a deep directory is checked up to the root, as far as that is bounded', () => {
+  const fs = new NamespaceFixture();
+  const made = (k: number): number => Number.MAX_SAFE_INTEGER - k;
   let parent = fs.ino(mkdir(1, 'top'));
-  for (let i = 0; i < 200; i++) parent = fs.ino(mkdir(parent, 'd'));
-  fs.ok(mkdir(1, 'other'));
+  const deepen = (levels: number): void => {
+    for (; levels > 0; levels -= 1000) {
+      const chain = Array.from({ length: 1000 }, (_, i) => mkdir(i === 0 ? parent : made(i - 1), 'd'));
+      parent = fs.ino(...chain);
+    }
+  };
+  const other = fs.ino(mkdir(1, 'other'));
+  fs.ok(mkdir(other, 'inner'));
+  const f = fs.ino(mkfile(1, 'f'));
+  deepen(1000);
+  fs.machine.view.clear();
   assert.equal(fs.errno(rename(1, 'top', parent, 'x')), 'EINVAL');
   assert.equal(fs.errno(rename(1, 'other', parent, 'x')), 'ok');
+  fs.ok(rename(parent, 'x', 1, 'other'));
+  deepen(DIRECTORY_WALK_MAX);
+  assert.equal(fs.errno(rename(1, 'other', parent, 'x')), 'ELOOP');
+  fs.ok(rename(1, 'f', parent, 'f'), rename(other, 'inner', parent, 'leaf'));
+  assert.equal(fs.entry(parent, 'f'), f);
 });
