@@ -1,6 +1,6 @@
 import type { ServerId } from '../../../src/base/ids.ts';
 import { type Random, seededRandom } from '../../../src/base/random.ts';
-import { type ConfChange, type ConfChangeStep, encodeConfChange } from '../../../src/core/raft/conf-change.ts';
+import { type ConfChange, type ConfChangeKind, type ConfChangeStep, encodeConfChange } from '../../../src/core/raft/conf-change.ts';
 import type { RaftConfState, RaftMessage } from '../../../src/gen/ringfs/v1/raft.ts';
 import { EventQueue } from './event-queue.ts';
 import { type NetworkWeather, SimNetwork } from './network.ts';
@@ -26,7 +26,7 @@ export interface RaftSimulationResult {
 }
 
 const NODES_MAX = 5;
-const CHAOS_TICKS_DEFAULT = 400;
+const CHAOS_TICKS_DEFAULT = 300;
 /** After the healing everything has to be in order within this time. */
 const HEAL_TICKS_MAX = 600;
 /** Of a node's writes, sends and applications, one in so many is its last. */
@@ -46,7 +46,7 @@ class Simulation implements World {
   readonly counts = noCounts();
   readonly bug: PlantedBug | undefined;
   readonly earlySend: boolean;
-  readonly stepUnitsMax: number;
+  stepUnitsMax: number;
   readonly #queue = new EventQueue();
   readonly #network: SimNetwork;
   readonly #nodes: SimNode[] = [];
@@ -54,6 +54,7 @@ class Simulation implements World {
   readonly #onTrace: ((line: string) => void) | undefined;
   readonly #faultEvery: number;
   readonly #membership: boolean;
+  readonly #membershipEvery: number;
   #hash = 0x811c9dc5;
   #proposal = 0;
   #chaos = true;
@@ -66,6 +67,7 @@ class Simulation implements World {
     this.earlySend = this.random.below(2) === 0;
     this.#membership = this.random.below(2) === 0;
     this.#faultEvery = 3 + this.random.below([20, 60][this.random.below(2)]!);
+    this.#membershipEvery = 4 + this.random.below(60);
     this.stepUnitsMax = [5, 40, 200][this.random.below(3)]!;
     const environment = {
       random: this.random,
@@ -130,6 +132,7 @@ class Simulation implements World {
     try {
       for (const node of this.#nodes) node.start();
       this.#scheduleFault();
+      this.#scheduleMembership();
       this.#scheduleClient();
       this.#runUntil(this.#chaosTicks * TICK_UNITS, () => false);
       this.#heal();
@@ -157,6 +160,8 @@ class Simulation implements World {
     this.#chaos = false;
     this.#network.heal();
     this.#network.weather = CALM;
+    // Slow disks would leave a backlog that says nothing about Raft.
+    this.stepUnitsMax = 5;
     for (const node of this.#nodes) node.start();
     this.#settledFrom = undefined;
   }
@@ -214,7 +219,7 @@ class Simulation implements World {
   #fault(): void {
     const { random } = this;
     const node = this.#pick(this.#nodes);
-    const kind = random.below(100);
+    const kind = random.below(74);
     if (kind < 16) this.#crash(this.#victim());
     else if (kind < 20) for (const each of this.#nodes) this.#crash(each);
     else if (kind < 34) this.#partition();
@@ -223,8 +228,7 @@ class Simulation implements World {
     else if (kind < 60) node.compact(random.below(20));
     else if (kind < 68) this.#transfer();
     else if (kind < 70) this.#leader()?.reportUnreachable(node.id);
-    else if (kind < 74) this.#network.weather = this.#drawWeather();
-    else this.#changeMembership();
+    else this.#network.weather = this.#drawWeather();
   }
 
   #crash(node: SimNode): void {
@@ -268,17 +272,30 @@ class Simulation implements World {
     this.#leader()?.transferTo(target.id);
   }
 
+  #scheduleMembership(): void {
+    if (!this.#membership) return;
+    this.after(1 + this.random.below(this.#membershipEvery * TICK_UNITS), () => {
+      if (!this.#chaos) return;
+      this.#scheduleMembership();
+      this.#changeMembership();
+    });
+  }
+
   #changeMembership(): void {
     const leader = this.#leader();
-    if (!this.#membership || leader === undefined) return;
+    if (leader === undefined) return;
     const { random } = this;
     const count = random.below(3) === 0 ? 1 + random.below(3) : 1;
-    const kinds = ['add-voter', 'add-learner', 'promote', 'remove'] as const;
     const steps: ConfChangeStep[] = [];
     for (let i = 0; i < count; i++) {
       const { id } = this.#pick(this.#nodes);
       if (steps.some((step) => step.id === id)) continue;
-      steps.push({ kind: kinds[random.below(kinds.length)]!, id, address: '' });
+      const kinds: readonly ConfChangeKind[] = leader.confState.voters.includes(id)
+        ? ['remove', 'add-learner']
+        : leader.confState.learners.includes(id)
+          ? ['promote', 'promote', 'remove']
+          : ['add-voter', 'add-learner'];
+      steps.push({ kind: this.#pick(kinds), id, address: '' });
     }
     const transition = random.below(4) === 0 ? 'joint-auto-leave' : 'auto';
     const change: ConfChange = { transition, steps };

@@ -249,6 +249,10 @@ export class SimNode {
       this.#world.oracle.committed(this.id, index, core.term(index), term);
     }
     this.#seenCommit = commit;
+    // What a read by lease would answer at this very moment; the window of a stale lease may be short.
+    if (role === 'leader' && this.applied === commit && core.leaseValid()) {
+      this.#world.oracle.read(this.id, this.applied, this.#world.oracle.visible);
+    }
   }
 
   #pump(): void {

@@ -13,7 +13,7 @@ export type PlantedBug =
   | 'read-before-apply';
 
 export interface RaftSimulationOptions {
-  /** Ticks of faults before everything is healed. Default 400. */
+  /** Ticks of faults before everything is healed. Default 300. */
   readonly chaosTicks?: number;
   readonly bug?: PlantedBug;
   /** Called with every traced event; for debugging a seed. */
