@@ -91,8 +91,11 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
 
   /** Never rejects. */
   async onRequest(body: RequestBody): Promise<ReplyBody | undefined> {
-    const { counters } = this.#c;
-    counters.requests++;
+    this.#c.counters.requests++;
+    // A body of a later version of the protocol decodes to none.
+    if ((body as RequestBody | undefined) === undefined) {
+      return this.#failed(undefined, new FsError('EINVAL', 'unknown request'));
+    }
     try {
       // What keeps the session and others' commits going is never refused for want of room, nor does it wait.
       const immediate = this.#immediate(body);
@@ -225,14 +228,14 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
     attached?.lead.sessions.detach(attached.session, this);
   }
 
-  #failed(body: RequestBody, error: unknown): ReplyBody {
+  #failed(body: RequestBody | undefined, error: unknown): ReplyBody {
     const { counters, logger, server } = this.#c;
     const { reply, level } = requestFailure(error, server.replica);
     counters.failed++;
     if (reply.$case === 'notLeader') counters.notLeader++;
     if (error instanceof FsError && error.code === 'EAGAIN') counters.overloaded++;
     const fields = {
-      request: body.$case,
+      request: body?.$case ?? 'unknown',
       remote: this.remote,
       session: this.#attached?.session.id ?? 0,
       err: error,
