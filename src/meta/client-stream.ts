@@ -151,10 +151,7 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
   }
 
   /** The requests that only a session may make. */
-  async #dispatchSession(
-    ctx: SessionContext,
-    body: RequestBody,
-  ): Promise<ReplyBody> {
+  async #dispatchSession(ctx: SessionContext, body: RequestBody): Promise<ReplyBody> {
     switch (body.$case) {
       case 'commit':
         return { $case: 'commit', value: await commit(ctx, body.value) };
@@ -213,7 +210,10 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
     const lead = this.#lead();
     const attached = this.#attached;
     if (attached === undefined) {
-      throw new FsError('EPROTO', this.#observer ? 'an observer has no session' : 'the first message is a hello');
+      throw new FsError(
+        'EPROTO',
+        this.#observer ? 'an observer has no session' : 'the first message is a hello',
+      );
     }
     const { session } = attached;
     if (session.expired) throw new FsError('ESTALE', `session ${session.id} has expired`);

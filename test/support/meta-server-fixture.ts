@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { seededRandom } from '../../src/base/random.ts';
 import { MetaServer, type MetaServerOptions } from '../../src/meta/meta-server.ts';
+import type { Instant, TimerHandle, Timers } from '../../src/ports/clock.ts';
 import type { Logger } from '../../src/ports/logger.ts';
 import { MemoryReplica } from './memory-replica.ts';
 import type { NamespaceMachine } from './namespace-machine.ts';
@@ -38,22 +39,58 @@ export class LineLogger implements Logger {
   }
 }
 
+/** Virtual time of a process that stands still now and then: its clock goes on, its timers fire late. */
+export class SuspendableTimers implements Timers {
+  readonly #inner: VirtualTimers;
+  #suspendedMs = 0;
+
+  constructor(inner: VirtualTimers) {
+    this.#inner = inner;
+  }
+
+  suspend(ms: number): void {
+    this.#suspendedMs += ms;
+  }
+
+  nowMs(): number {
+    return this.#inner.nowMs() + this.#suspendedMs;
+  }
+
+  wallTime(): Instant {
+    return this.#inner.wallTime();
+  }
+
+  after(delayMs: number, callback: () => void): TimerHandle {
+    return this.#inner.after(delayMs, callback);
+  }
+
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+    return this.#inner.sleep(delayMs, signal);
+  }
+}
+
 /** A meta server over a replica in memory. */
 export class MetaServerFixture {
   readonly timers: VirtualTimers;
+  readonly clock: SuspendableTimers;
   readonly logger = new LineLogger();
   readonly replica: MemoryReplica;
   readonly server: MetaServer;
 
   constructor(
     options: MetaServerOptions = {},
-    shared: { readonly id?: string; readonly timers?: VirtualTimers; readonly machine?: NamespaceMachine } = {},
+    shared: {
+      readonly id?: string;
+      readonly timers?: VirtualTimers;
+      readonly machine?: NamespaceMachine;
+    } = {},
   ) {
     this.timers = shared.timers ?? new VirtualTimers();
+    this.clock = new SuspendableTimers(this.timers);
     this.replica = new MemoryReplica(shared.id ?? 's1', shared.machine);
     if (shared.machine === undefined) this.replica.init();
     this.server = new MetaServer(
-      { replica: this.replica, timers: this.timers, random: seededRandom(1), logger: this.logger },
+      { replica: this.replica, timers: this.clock, random: seededRandom(1), logger: this.logger },
       options,
     );
     this.server.start();

@@ -122,7 +122,10 @@ export class StubMetaClient implements RpcPeer<MetaReply> {
       ops,
       assumedBlocks: [],
     };
-    return { $case: 'commit', value: { command: Command.encode({ body: { $case: 'commit', value } }).finish() } };
+    return {
+      $case: 'commit',
+      value: { command: Command.encode({ body: { $case: 'commit', value } }).finish() },
+    };
   }
 
   commit(ops: Op[], fields: CommitFields = {}): Promise<CommitResult> {

@@ -55,7 +55,10 @@ describe('commits and recalls', () => {
     const before = b.recalls.length;
     await a.commit(inos.map((ino) => setAttr(ino, { mode: 0o600 })));
     assert.equal(b.recalls.length, before + 1);
-    assert.deepEqual(b.recalls.at(-1)?.inodes.map((r) => r.ino), inos);
+    assert.deepEqual(
+      b.recalls.at(-1)?.inodes.map((r) => r.ino),
+      inos,
+    );
   });
 
   it('does not recall from the committer, whose commit keeps and takes leases', async () => {
@@ -64,7 +67,10 @@ describe('commits and recalls', () => {
     assert.equal(a.recalls.length, 0);
     // Never read by `a`: the answer to its own commit is what it caches.
     await b.commit([setAttr(ino, { mode: 0o640 })]);
-    assert.deepEqual(a.recalls.map((r) => r.inodes.map((i) => i.ino)), [[ino]]);
+    assert.deepEqual(
+      a.recalls.map((r) => r.inodes.map((i) => i.ino)),
+      [[ino]],
+    );
   });
 
   it('sends no second recall to a client that has not asked again', async () => {
@@ -193,6 +199,9 @@ describe('commits and recalls', () => {
     assert.equal(lookup.found, false);
     assert.equal(lookup.leased, true);
     await a.commit([mkfile(ROOT, 'new')]);
-    assert.deepEqual(b.recalls.at(-1)?.inodes.map((r) => r.ino), [ROOT]);
+    assert.deepEqual(
+      b.recalls.at(-1)?.inodes.map((r) => r.ino),
+      [ROOT],
+    );
   });
 });

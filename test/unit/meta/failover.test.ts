@@ -158,7 +158,10 @@ describe('change of leader', () => {
 
 describe('not the leader', () => {
   const requests: RequestBody[] = [
-    { $case: 'hello', value: { session: 0, nonce: new Uint8Array(16), client: 'c', clusterId: '', observer: false } },
+    {
+      $case: 'hello',
+      value: { session: 0, nonce: new Uint8Array(16), client: 'c', clusterId: '', observer: false },
+    },
     { $case: 'ping', value: {} },
     { $case: 'getAttr', value: { ino: ROOT } },
     { $case: 'commit', value: { command: new Uint8Array(0) } },
@@ -191,7 +194,10 @@ describe('not the leader', () => {
   it('a leader that is not ready yet names nobody', async () => {
     const fixture = new MetaServerFixture();
     fixture.replica.leader = () => ({ id: fixture.replica.id, address: 's1:1' });
-    assert.deepEqual(await fixture.stub().ask(requests[0]!, 'notLeader'), { leaderId: '', leaderAddress: '' });
+    assert.deepEqual(await fixture.stub().ask(requests[0]!, 'notLeader'), {
+      leaderId: '',
+      leaderAddress: '',
+    });
   });
 
   it('a server that starts when its replica leads already serves', async () => {

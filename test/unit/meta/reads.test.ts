@@ -41,7 +41,10 @@ describe('reads', () => {
     assert.equal(found.leased, true);
     await a.commit([setAttr(ino, { mode: 0o600 })]);
     await a.commit([setAttr(ROOT, { mode: 0o700 })]);
-    assert.deepEqual(b.recalls.map((r) => r.inodes.map((i) => i.ino)), [[ino], [ROOT]]);
+    assert.deepEqual(
+      b.recalls.map((r) => r.inodes.map((i) => i.ino)),
+      [[ino], [ROOT]],
+    );
   });
 
   it('readdir lists in byte order, by pages, and leases every inode with attributes', async () => {
@@ -50,18 +53,30 @@ describe('reads', () => {
     for (const name of ['b', 'a', 'c']) inos.push(inoOf(await a.commit([mkfile(ROOT, name)])));
     const request = { ino: ROOT, after: bytes(''), limit: 2, withAttrs: true };
     const page = await b.ask({ $case: 'readDir', value: request }, 'readDir');
-    assert.deepEqual(page.entries.map((e) => text(e.name)), ['a', 'b']);
+    assert.deepEqual(
+      page.entries.map((e) => text(e.name)),
+      ['a', 'b'],
+    );
     assert.equal(page.end, false);
     assert.equal(page.leased, true);
     const rest = await b.ask(
       { $case: 'readDir', value: { ino: ROOT, after: bytes('b'), limit: 0, withAttrs: false } },
       'readDir',
     );
-    assert.deepEqual(rest.entries.map((e) => text(e.name)), ['c']);
+    assert.deepEqual(
+      rest.entries.map((e) => text(e.name)),
+      ['c'],
+    );
     assert.equal(rest.end, true);
     await a.commit(inos.map((ino) => setAttr(ino, { mode: 0o600 })));
     // 'c' was listed without attributes: nothing of its inode is cached.
-    assert.deepEqual(b.recalls.at(-1)?.inodes.map((i) => i.ino).sort(), [inos[0], inos[1]].sort());
+    assert.deepEqual(
+      b.recalls
+        .at(-1)
+        ?.inodes.map((i) => i.ino)
+        .sort(),
+      [inos[0], inos[1]].sort(),
+    );
   });
 
   it('gives chunks, extended attributes and known blocks', async () => {
@@ -70,7 +85,10 @@ describe('reads', () => {
     await a.commit([write(ino, [inline(0, 'data'), inline(2 * CHUNK_SIZE_BYTES, 'x')])]);
     await a.commit([setXattr(ino, 'user.k', bytes('v'))]);
     const chunks = await a.ask({ $case: 'getChunks', value: { ino, first: 0, count: 4 } }, 'getChunks');
-    assert.deepEqual(chunks.chunks.map((c) => c.index), [0, 2]);
+    assert.deepEqual(
+      chunks.chunks.map((c) => c.index),
+      [0, 2],
+    );
     assert.equal(chunks.leased, true);
     const value = await a.ask({ $case: 'getXattr', value: { ino, name: bytes('user.k') } }, 'getXattr');
     assert.equal(text(value.value), 'v');
@@ -111,7 +129,9 @@ describe('reads', () => {
     assert.equal((reply.attr?.mode ?? 0) & 0o777, 0o600);
     assert.equal(reply.leased, true);
     await a.commit([setAttr(ino, { mode: 0o640 })]);
-    assert.ok(b.recalls.some((r) => r.inodes.some((i) => i.ino === ino && i.version > (reply.attr?.version ?? 0))));
+    assert.ok(
+      b.recalls.some((r) => r.inodes.some((i) => i.ino === ino && i.version > (reply.attr?.version ?? 0))),
+    );
   });
 
   it('a change while rows are being read makes it read again', async () => {
@@ -175,7 +195,10 @@ describe('reads', () => {
       const index = (await commit).index;
       const current = body.value.attr?.version === index;
       const recalledLater = log.slice(reply).some(({ body: b }) => b.$case === 'recall');
-      assert.ok(!body.value.leased || current || recalledLater, `delay ${delay}: a stale answer stays leased`);
+      assert.ok(
+        !body.value.leased || current || recalledLater,
+        `delay ${delay}: a stale answer stays leased`,
+      );
     }
   });
 
@@ -190,7 +213,11 @@ describe('reads', () => {
     const read = getAttr(b, ino);
     const ownRead = getAttr(c, ino);
     assert.equal(await isSettled(read), false);
-    assert.equal(await isSettled(ownRead), true, 'the client that has to acknowledge does not wait for itself');
+    assert.equal(
+      await isSettled(ownRead),
+      true,
+      'the client that has to acknowledge does not wait for itself',
+    );
     c.ack(c.recalls[0]!);
     await Promise.all([read, commit]);
   });
@@ -228,13 +255,19 @@ describe('reads', () => {
     const before = b.recalls.length;
     for (const ino of inos) assert.equal((await getAttr(b, ino)).leased, true);
     const evicted = b.recalls.slice(before).flatMap((r) => r.inodes);
-    assert.deepEqual(evicted.map((i) => i.ino), inos.slice(0, 2));
+    assert.deepEqual(
+      evicted.map((i) => i.ino),
+      inos.slice(0, 2),
+    );
     assert.ok(evicted.every((i) => i.version === 0 && !i.dataChanged && !i.removed));
     // Until it says that it has dropped them, a change waits for it.
     b.autoAck = false;
     for (const ino of inos.slice(0, 2)) await getAttr(b, ino);
     const last = b.recalls.at(-1)!;
-    assert.deepEqual(last.inodes.map((i) => i.ino), inos.slice(2, 4));
+    assert.deepEqual(
+      last.inodes.map((i) => i.ino),
+      inos.slice(2, 4),
+    );
     const commit = a.commit([setAttr(inos[2]!, { mode: 0o700 })]);
     assert.equal(await isSettled(commit), false);
     b.ack(last);

@@ -9,7 +9,10 @@ import type { RequestBody, StubMetaClient } from '../../support/stub-meta-client
 
 const ROOT = 1;
 
-const helloRequest = (session: number, more: { clusterId?: string; nonce?: Uint8Array } = {}): RequestBody => ({
+const helloRequest = (
+  session: number,
+  more: { clusterId?: string; nonce?: Uint8Array } = {},
+): RequestBody => ({
   $case: 'hello',
   value: {
     session,
@@ -21,7 +24,11 @@ const helloRequest = (session: number, more: { clusterId?: string; nonce?: Uint8
 });
 
 /** Lets time pass while `clients` ping. */
-async function pass(fixture: MetaServerFixture, ms: number, clients: readonly StubMetaClient[]): Promise<void> {
+async function pass(
+  fixture: MetaServerFixture,
+  ms: number,
+  clients: readonly StubMetaClient[],
+): Promise<void> {
   for (let left = ms; left > 0; left -= 1000) {
     await fixture.timers.advance(Math.min(left, 1000));
     for (const client of clients) await client.call({ $case: 'ping', value: {} });
@@ -208,6 +215,21 @@ describe('session expiry', () => {
     assert.equal((await other.ask(helloRequest(client.session), 'error')).errno, ERRNO.EAGAIN);
     fixture.replica.release();
     await turn();
+    assert.equal(client.open, false);
+  });
+});
+
+describe('a process that stood still', () => {
+  it('expires nobody whose pings it could not read meanwhile', async () => {
+    const fixture = await leaderFixture();
+    const client = await fixture.client();
+    fixture.clock.suspend(3 * SESSION_TTL_MS);
+    await fixture.timers.advance(SESSION_SWEEP_INTERVAL_MS);
+    assert.equal(client.open, true);
+    assert.equal(await sessionExists(fixture.replica.state, client.session), true);
+    await fixture.timers.advance(SESSION_TTL_MS - 2 * SESSION_SWEEP_INTERVAL_MS);
+    assert.equal(client.open, true);
+    await fixture.timers.advance(4 * SESSION_SWEEP_INTERVAL_MS);
     assert.equal(client.open, false);
   });
 });
