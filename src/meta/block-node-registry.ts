@@ -1,5 +1,5 @@
-import { BLOCK_NODE_ALIVE_MS, BLOCK_NODE_USED_CHANGE_BYTES, BLOCK_NODES_MAX } from '../base/limits.ts';
 import { FsError } from '../base/errno.ts';
+import { BLOCK_NODE_ALIVE_MS, BLOCK_NODE_USED_CHANGE_BYTES, BLOCK_NODES_MAX } from '../base/limits.ts';
 import type { BlockNodeState } from '../gen/ringfs/v1/meta.ts';
 import type { BlockNodeInfo } from '../gen/ringfs/v1/namespace.ts';
 import type { Timers } from '../ports/clock.ts';

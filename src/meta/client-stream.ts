@@ -91,8 +91,11 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
 
   /** Never rejects. */
   async onRequest(body: RequestBody): Promise<ReplyBody | undefined> {
-    const { counters } = this.#c;
-    counters.requests++;
+    this.#c.counters.requests++;
+    // A body of a later version of the protocol decodes to none.
+    if ((body as RequestBody | undefined) === undefined) {
+      return this.#failed(undefined, new FsError('EINVAL', 'unknown request'));
+    }
     try {
       // What keeps the session and others' commits going is never refused for want of room, nor does it wait.
       const immediate = this.#immediate(body);
@@ -148,10 +151,7 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
   }
 
   /** The requests that only a session may make. */
-  async #dispatchSession(
-    ctx: SessionContext,
-    body: RequestBody,
-  ): Promise<ReplyBody> {
+  async #dispatchSession(ctx: SessionContext, body: RequestBody): Promise<ReplyBody> {
     switch (body.$case) {
       case 'commit':
         return { $case: 'commit', value: await commit(ctx, body.value) };
@@ -210,7 +210,10 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
     const lead = this.#lead();
     const attached = this.#attached;
     if (attached === undefined) {
-      throw new FsError('EPROTO', this.#observer ? 'an observer has no session' : 'the first message is a hello');
+      throw new FsError(
+        'EPROTO',
+        this.#observer ? 'an observer has no session' : 'the first message is a hello',
+      );
     }
     const { session } = attached;
     if (session.expired) throw new FsError('ESTALE', `session ${session.id} has expired`);
@@ -225,14 +228,14 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
     attached?.lead.sessions.detach(attached.session, this);
   }
 
-  #failed(body: RequestBody, error: unknown): ReplyBody {
+  #failed(body: RequestBody | undefined, error: unknown): ReplyBody {
     const { counters, logger, server } = this.#c;
     const { reply, level } = requestFailure(error, server.replica);
     counters.failed++;
     if (reply.$case === 'notLeader') counters.notLeader++;
     if (error instanceof FsError && error.code === 'EAGAIN') counters.overloaded++;
     const fields = {
-      request: body.$case,
+      request: body?.$case ?? 'unknown',
       remote: this.remote,
       session: this.#attached?.session.id ?? 0,
       err: error,

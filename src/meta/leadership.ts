@@ -41,7 +41,13 @@ export class Leadership {
     this.holdBack = new HoldBack({ timers });
     this.leases = new LeaseTable({ timers }, options);
     this.sessions = new SessionTable(
-      { replica, timers, logger, leases: this.leases, listSessions: async () => (await listSessions(state)).map((row) => row.session) },
+      {
+        replica,
+        timers,
+        logger,
+        leases: this.leases,
+        listSessions: async () => (await listSessions(state)).map((row) => row.session),
+      },
       {
         onAttached: (session) => this.holdBack.heard(session.id),
         onDetached: (session) => this.reaper.onDetached(session),

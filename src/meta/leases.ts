@@ -180,7 +180,8 @@ export class LeaseTable {
   /** A ping is about to be answered with a valid lease. */
   grant(lease: LeaseHolder): void {
     const holder = own(lease);
-    if (holder.stream !== undefined) holder.validUntilMs = this.#timers.nowMs() + LEASE_TTL_MS + LEASE_MARGIN_MS;
+    if (holder.stream !== undefined)
+      holder.validUntilMs = this.#timers.nowMs() + LEASE_TTL_MS + LEASE_MARGIN_MS;
   }
 
   /** Registers a read of `inos` and leases them. To be called before the rows are read. */

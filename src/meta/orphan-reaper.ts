@@ -168,7 +168,8 @@ export class OrphanReaper {
     }
     const lane = async (): Promise<void> => {
       try {
-        for (let ino = free.pop(); ino !== undefined && !this.#closed; ino = free.pop()) await this.#reap(ino);
+        for (let ino = free.pop(); ino !== undefined && !this.#closed; ino = free.pop())
+          await this.#reap(ino);
       } finally {
         free.length = 0; // after a failure the others stop too, and all of them are tried again
       }
@@ -186,7 +187,10 @@ export class OrphanReaper {
       const result = applied.outcome.result.body;
       if (result?.$case === 'rejected') {
         // It has a name again or was reaped before; its row, if there is one, is found by the next leader.
-        this.#c.logger.warn({ ino, errno: result.value.errno, detail: result.value.detail }, 'orphan not reaped');
+        this.#c.logger.warn(
+          { ino, errno: result.value.errno, detail: result.value.detail },
+          'orphan not reaped',
+        );
         break;
       }
       if (applied.outcome.value === 0) {

@@ -15,7 +15,8 @@ export function requestFailure(thrown: unknown, replica: Replica): RequestFailur
   if (thrown instanceof NotLeaderError || thrown instanceof ProposalLostError) {
     return { reply: notLeaderReply(replica), level: 'debug' };
   }
-  if (thrown instanceof OverloadedError) return { reply: errorReply(ERRNO.EAGAIN, 'overloaded'), level: 'warn' };
+  if (thrown instanceof OverloadedError)
+    return { reply: errorReply(ERRNO.EAGAIN, 'overloaded'), level: 'warn' };
   const error = asFsError(thrown);
   const level = error.code === 'EIO' ? 'error' : EXPECTED.has(error.code) ? 'debug' : 'warn';
   // The cause of an unknown failure is for the log; it may name paths of this machine.
@@ -23,13 +24,7 @@ export function requestFailure(thrown: unknown, replica: Replica): RequestFailur
   return { reply: errorReply(error.errno, message), level };
 }
 
-const EXPECTED: ReadonlySet<string> = new Set([
-  'ESTALE',
-  'ENODATA',
-  'ENOENT',
-  'ENOTDIR',
-  'EPIPE',
-]);
+const EXPECTED: ReadonlySet<string> = new Set(['ESTALE', 'ENODATA', 'ENOENT', 'ENOTDIR', 'EPIPE']);
 
 function errorReply(errno: number, message: string): ReplyBody {
   return { $case: 'error', value: { errno, message } };

@@ -11,7 +11,10 @@ const CHUNKS_PER_FILE_MAX = FILE_SIZE_BYTES_MAX / CHUNK_SIZE_BYTES;
 export async function getChunks(ctx: SessionContext, request: GetChunksRequest): Promise<GetChunksReply> {
   const { ino, first, count } = request;
   if (count > CHUNKS_PER_REPLY_MAX || first + count > CHUNKS_PER_FILE_MAX) {
-    throw new FsError('EINVAL', `chunks ${first} to ${first + count}; at most ${CHUNKS_PER_REPLY_MAX} at a time`);
+    throw new FsError(
+      'EINVAL',
+      `chunks ${first} to ${first + count}; at most ${CHUNKS_PER_REPLY_MAX} at a time`,
+    );
   }
   return leasedRead(ctx, [ino], async () => {
     const { chunks, attr } = await readChunks(ctx.replica.state, ino, first, count);

@@ -1,4 +1,4 @@
-import { FsError, errnoName } from '../../base/errno.ts';
+import { errnoName, FsError } from '../../base/errno.ts';
 import {
   CLIENT_NAME_BYTES_MAX,
   LEASE_TTL_MS,
@@ -61,7 +61,8 @@ async function openSession(ctx: LeaderContext, hello: Hello): Promise<number> {
     throw new FsError('EINVAL', `a nonce has ${SESSION_NONCE_BYTES} bytes`);
   }
   if (hello.client.length > CLIENT_NAME_BYTES_MAX) throw new FsError('EINVAL', 'client name is too long');
-  if (ctx.lead.sessions.size >= SESSIONS_MAX) throw new FsError('ENFILE', `${SESSIONS_MAX} sessions are open`);
+  if (ctx.lead.sessions.size >= SESSIONS_MAX)
+    throw new FsError('ENFILE', `${SESSIONS_MAX} sessions are open`);
   const { outcome } = await proposeCommand(ctx.replica, {
     $case: 'openSession',
     value: { nonce: hello.nonce, client: hello.client, time: clusterTime(ctx.timers) },

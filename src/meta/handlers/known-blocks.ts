@@ -6,7 +6,10 @@ import type { KnownBlocksReply, KnownBlocksRequest } from '../../gen/ringfs/v1/m
 import type { LeaderContext } from '../context.ts';
 
 /** Throws FsError EINVAL. The answer is a hint: a commit that relies on it says so and is checked again. */
-export async function knownBlocks(ctx: LeaderContext, request: KnownBlocksRequest): Promise<KnownBlocksReply> {
+export async function knownBlocks(
+  ctx: LeaderContext,
+  request: KnownBlocksRequest,
+): Promise<KnownBlocksReply> {
   const { blockIds } = request;
   if (blockIds.length > KNOWN_BLOCKS_PER_REQUEST_MAX) {
     throw new FsError('EINVAL', `${blockIds.length} blocks; at most ${KNOWN_BLOCKS_PER_REQUEST_MAX}`);
