@@ -163,7 +163,7 @@ export class Compactor {
   }
 
   async #blockSpans(spans: readonly Piece[]): Promise<Extent[]> {
-    const block = concatBytes(spans.map((span) => span.data));
+    const block = spans.length === 1 ? spans[0]!.data : concatBytes(spans.map((span) => span.data));
     const id = fromHex(await this.#core.blocks.put(block));
     let at = 0;
     return spans.map(({ offset, data }) => {
