@@ -253,6 +253,14 @@ export const VFS_HANDLES_MAX = 1_048_576;
 export const VFS_INLINE_EXTENTS_MAX = 8;
 /** Failed compactions of a busy window before one excludes the file's other commits. */
 export const VFS_COMPACTION_TRIES_MAX = 3;
+/** Windows whose fragments are counted. */
+export const VFS_COMPACTION_COUNTERS_MAX = 65_536;
+/** Ranges per commit, each of which may add two extents, once a chunk row has been found full. */
+export const VFS_CROWDED_EXTENTS_MAX = 512;
+/** Times that room is made in chunk rows before the data of one file is clean again. */
+export const VFS_CROWDED_ATTEMPTS_MAX = 1024;
+/** Times that an append without an answer is looked for while others change the file. */
+export const VFS_APPEND_ATTEMPTS_MAX = 16;
 /** Windows waiting for compaction; more are found again at their next flush. */
 export const VFS_COMPACTIONS_MAX = 256;
 /** How long unmounting waits for the last flush. */

@@ -1,5 +1,5 @@
 import { asFsError, FsError } from '../base/errno.ts';
-import { CHUNKS_PER_REPLY_MAX } from '../base/limits.ts';
+import { CHUNKS_PER_REPLY_MAX, VFS_APPEND_ATTEMPTS_MAX } from '../base/limits.ts';
 import type { Op } from '../gen/ringfs/v1/namespace.ts';
 import { PreconditionFailed } from '../ports/meta-service.ts';
 import type { Batch } from './batch.ts';
@@ -7,8 +7,6 @@ import { batchExtents, batchOp, findAppended, mappedExtents } from './batch-ops.
 import type { Committed, VfsCore } from './core.ts';
 import type { InodeState } from './inode-state.ts';
 import { chunkOf } from './layout.ts';
-
-const APPEND_ATTEMPTS_MAX = 16;
 
 export interface BatchCommit {
   readonly group: readonly Batch[];
@@ -90,7 +88,7 @@ function applied(core: VfsCore, state: InodeState, commit: BatchCommit, ok: Comm
 
 /** An append whose commit got no answer: looks whether it is there, and sends it again only if the file is as it was seen. */
 export async function commitAppendAgain(core: VfsCore, state: InodeState, batch: Batch): Promise<void> {
-  for (let attempt = 0; attempt < APPEND_ATTEMPTS_MAX; attempt++) {
+  for (let attempt = 0; attempt < VFS_APPEND_ATTEMPTS_MAX; attempt++) {
     const from = batch.uncertainFrom ?? 0;
     const first = chunkOf(from);
     const { chunks, attr } = await core.meta.getChunks(state.ino, first, CHUNKS_PER_REPLY_MAX);

@@ -14,7 +14,7 @@ export function batchExtents(batch: Batch): Extent[] {
   storage.planned.forEach((block, i) => {
     const id = fromHex(defined(storage.stored[i], 'a stored block'));
     for (const { offset, length, blockOffset } of block.extents) {
-      out.push(blockExtent(offset, length, id, blockOffset, block.data.length));
+      out.push(blockExtent(offset, length, id, blockOffset, block.length));
     }
   });
   return out;

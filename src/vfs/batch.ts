@@ -34,7 +34,8 @@ export type BatchStorage =
   | { readonly state: 'inline' }
   | {
       readonly state: 'blocks';
-      readonly planned: readonly PlannedBlock[];
+      /** Without their data once they are stored. */
+      readonly planned: PlannedBlock[];
       /** By index of `planned`: stored durably. Kept over failed attempts. */
       readonly stored: (BlockId | undefined)[];
       /** Settles when the current attempt is over. */

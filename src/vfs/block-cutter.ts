@@ -9,6 +9,7 @@ export interface PlannedExtent {
 
 export interface PlannedBlock {
   readonly data: Uint8Array;
+  readonly length: number;
   readonly extents: readonly PlannedExtent[];
 }
 
@@ -46,5 +47,5 @@ function packBlock(runs: readonly Run[], length: number): PlannedBlock {
     else extents.push({ offset: run.offset, length: run.length, blockOffset: at });
     at += run.length;
   }
-  return { data, extents };
+  return { data, length: data.length, extents };
 }

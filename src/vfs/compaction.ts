@@ -1,7 +1,12 @@
 import { concatBytes, fromHex } from '../base/bytes.ts';
 import { asFsError } from '../base/errno.ts';
 import type { Ino } from '../base/ids.ts';
-import { VFS_COMPACTION_TRIES_MAX, VFS_COMPACTIONS_MAX, VFS_INLINE_EXTENTS_MAX } from '../base/limits.ts';
+import {
+  VFS_COMPACTION_COUNTERS_MAX,
+  VFS_COMPACTION_TRIES_MAX,
+  VFS_COMPACTIONS_MAX,
+  VFS_INLINE_EXTENTS_MAX,
+} from '../base/limits.ts';
 import type { Chunk, Extent } from '../gen/ringfs/v1/namespace.ts';
 import { PreconditionFailed } from '../ports/meta-service.ts';
 import type { Batch } from './batch.ts';
@@ -17,9 +22,6 @@ interface Window {
   readonly index: number;
   tries: number;
 }
-
-/** Fragment counters of this many windows are kept. */
-const COUNTERS_MAX = 65_536;
 
 /**
  * Rewrites windows of a file that small writes have cut into too many extents, one at a time. The commit holds only if the chunk
@@ -55,7 +57,7 @@ export class Compactor {
         else if (count > 0) this.#fragments.set(key, count);
       }
     }
-    while (this.#fragments.size > COUNTERS_MAX) {
+    while (this.#fragments.size > VFS_COMPACTION_COUNTERS_MAX) {
       const oldest = this.#fragments.keys().next().value;
       if (oldest === undefined) break;
       this.#fragments.delete(oldest);
@@ -134,7 +136,7 @@ export class Compactor {
   }
 
   #gaveUp(key: string, window: Window, thrown: unknown): void {
-    if (this.#failures.size > COUNTERS_MAX) this.#failures.clear();
+    if (this.#failures.size > VFS_COMPACTION_COUNTERS_MAX) this.#failures.clear();
     this.#failures.set(key, window.tries + 1);
     if (thrown instanceof PreconditionFailed) return;
     const error = asFsError(thrown);
@@ -161,7 +163,7 @@ export class Compactor {
   }
 
   async #blockSpans(spans: readonly Piece[]): Promise<Extent[]> {
-    const block = concatBytes(spans.map((span) => span.data));
+    const block = spans.length === 1 ? spans[0]!.data : concatBytes(spans.map((span) => span.data));
     const id = fromHex(await this.#core.blocks.put(block));
     let at = 0;
     return spans.map(({ offset, data }) => {

@@ -1,8 +1,11 @@
+import { EMPTY_BYTES } from '../base/bytes.ts';
 import { asFsError, type ErrnoName, FsError } from '../base/errno.ts';
 import {
   VFS_BATCHES_MAX,
   VFS_BATCHES_PER_COMMIT_MAX,
   VFS_CLOSED_FLUSH_ATTEMPTS_MAX,
+  VFS_CROWDED_ATTEMPTS_MAX,
+  VFS_CROWDED_EXTENTS_MAX,
   VFS_EXTENTS_PER_COMMIT_MAX,
   VFS_FAILED_FLUSH_ATTEMPTS_MAX,
   VFS_FLUSHES_MAX,
@@ -34,11 +37,6 @@ const WORTH_RETRYING: ReadonlySet<ErrnoName> = new Set([
   'EINTR',
   'EIO',
 ]);
-
-/** After a chunk has had too many extents: this many ranges per commit, each of which may add two. */
-const CROWDED_EXTENTS_MAX = 512;
-/** Times that room is made before the data of one file is clean again. */
-const CROWDED_ATTEMPTS_MAX = 1024;
 
 export interface WriteBackCounters {
   commits: number;
@@ -240,7 +238,7 @@ export class WriteBack {
       return await this.#commitNow(state, group, {});
     } catch (thrown) {
       const error = asFsError(thrown);
-      if (error.code !== 'E2BIG' || state.crowdedAttempts >= CROWDED_ATTEMPTS_MAX) {
+      if (error.code !== 'E2BIG' || state.crowdedAttempts >= VFS_CROWDED_ATTEMPTS_MAX) {
         throw this.#failed(state, error);
       }
       await this.#makeRoom(state, group);
@@ -252,8 +250,8 @@ export class WriteBack {
   async #makeRoom(state: InodeState, group: readonly Batch[]): Promise<void> {
     state.crowdedAttempts++;
     try {
-      for (const batch of group) state.divideBatch(batch, CROWDED_EXTENTS_MAX);
       await this.#compactor.compactChunks(state, group);
+      for (const batch of group) state.divideBatch(batch, VFS_CROWDED_EXTENTS_MAX);
     } catch (thrown) {
       throw this.#failed(state, asFsError(thrown));
     }
@@ -281,7 +279,7 @@ export class WriteBack {
     laterToo: boolean,
   ): Promise<Batch[]> {
     const group: Batch[] = [];
-    const extentsMax = state.crowdedAttempts > 0 ? CROWDED_EXTENTS_MAX : VFS_EXTENTS_PER_COMMIT_MAX;
+    const extentsMax = state.crowdedAttempts > 0 ? VFS_CROWDED_EXTENTS_MAX : VFS_EXTENTS_PER_COMMIT_MAX;
     let extents = 0;
     for (const batch of state.batches.slice()) {
       if (doomed.has(batch)) continue;
@@ -335,12 +333,15 @@ export class WriteBack {
   ): Promise<FsError | undefined> {
     let failure: FsError | undefined;
     await Promise.all(
-      storage.planned.map(async ({ data }, i) => {
+      storage.planned.map(async (block, i) => {
         if (storage.stored[i]) return;
+        const { data } = block;
         try {
           storage.stored[i] = await state.putSlots.run(() => this.#core.blocks.put(data));
           this.counters.blocksPut++;
           this.counters.bytesPut += data.length;
+          // The overlay has its own reference; a packed block would be held twice.
+          storage.planned[i] = { ...block, data: EMPTY_BYTES };
         } catch (thrown) {
           failure ??= asFsError(thrown);
         }

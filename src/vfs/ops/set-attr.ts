@@ -6,6 +6,7 @@ import type { Instant } from '../../ports/clock.ts';
 import type { SetAttrRequest } from '../../ports/file-system.ts';
 import type { VfsCore } from '../core.ts';
 import type { InodeState } from '../inode-state.ts';
+import { interruptible } from '../wait.ts';
 import type { WriteBack } from '../write-back.ts';
 import { touchedAttr } from './make.ts';
 import * as op from './op.ts';
@@ -23,10 +24,9 @@ export async function setattr(
   const change = setAttrOf(core, ino, request);
   const state = core.inodes.get(ino);
   if (state && mustFollowData(state, request)) {
-    await writeBack.flush(state, {
-      extra: [op.setAttr(change)],
-      ...(size === undefined ? {} : { truncateTo: size }),
-    });
+    const extra = [op.setAttr(change)];
+    const flushed = writeBack.flush(state, { extra, ...(size === undefined ? {} : { truncateTo: size }) });
+    await interruptible(flushed, signal);
     return state.view();
   }
   const ok = await core.commit([op.setAttr(change)], { signal });
