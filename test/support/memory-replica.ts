@@ -1,7 +1,7 @@
 import type { ServerId } from '../../src/base/ids.ts';
-import { Command } from '../../src/gen/ringfs/v1/namespace.ts';
 import type { RaftStatus } from '../../src/gen/ringfs/v1/admin.ts';
 import type { MetaMember } from '../../src/gen/ringfs/v1/meta.ts';
+import { Command } from '../../src/gen/ringfs/v1/namespace.ts';
 import {
   type Applied,
   NotLeaderError,

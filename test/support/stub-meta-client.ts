@@ -122,7 +122,10 @@ export class StubMetaClient implements RpcPeer<MetaReply> {
       ops,
       assumedBlocks: [],
     };
-    return { $case: 'commit', value: { command: Command.encode({ body: { $case: 'commit', value } }).finish() } };
+    return {
+      $case: 'commit',
+      value: { command: Command.encode({ body: { $case: 'commit', value } }).finish() },
+    };
   }
 
   commit(ops: Op[], fields: CommitFields = {}): Promise<CommitResult> {
@@ -145,7 +148,15 @@ export function bytes(text: string): Uint8Array {
 }
 
 export function makeFile(parent: number, name: string, mode = 0o100644): Op {
-  const value = { parent, name: bytes(name), mode, uid: 0, gid: 0, rdev: 0, symlinkTarget: new Uint8Array(0) };
+  const value = {
+    parent,
+    name: bytes(name),
+    mode,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    symlinkTarget: new Uint8Array(0),
+  };
   return { body: { $case: 'makeNode', value } };
 }
 
