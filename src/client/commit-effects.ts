@@ -49,6 +49,63 @@ export function commitEffects(
   return { entries: effects.entries, layouts: effects.layouts };
 }
 
+/**
+ * The inodes that exist and that the operations may change, as far as `entry` knows the directories; undefined: cannot be said.
+ */
+export function changedBy(
+  ops: readonly Op[],
+  entry: (parent: number, name: Uint8Array) => CachedEntry | null | undefined,
+): ReadonlySet<number> | undefined {
+  const inos = new Set<number>();
+  let known = true;
+  const named = (parent: number, name: Uint8Array): void => {
+    const found = entry(parent, name);
+    if (found === undefined) known = false;
+    else if (found !== null) inos.add(found.ino);
+  };
+  for (const { body } of ops) {
+    if (body === undefined) continue;
+    switch (body.$case) {
+      case 'makeNode':
+        inos.add(body.value.parent);
+        break;
+      case 'link':
+        inos.add(body.value.parent).add(body.value.ino);
+        break;
+      case 'unlink':
+      case 'removeDir':
+        inos.add(body.value.parent);
+        named(body.value.parent, body.value.name);
+        break;
+      case 'rename':
+        inos.add(body.value.parent).add(body.value.newParent);
+        named(body.value.parent, body.value.name);
+        named(body.value.newParent, body.value.newName);
+        break;
+      default:
+        inos.add(body.value.ino);
+    }
+  }
+  return known ? inos : undefined;
+}
+
+/** The directory entries that the operations name. */
+export function namesIn(ops: readonly Op[]): { readonly parent: number; readonly name: Uint8Array }[] {
+  return ops.flatMap(({ body }) => {
+    switch (body?.$case) {
+      case 'makeNode':
+      case 'link':
+      case 'unlink':
+      case 'removeDir':
+        return [body.value];
+      case 'rename':
+        return [body.value, { parent: body.value.newParent, name: body.value.newName }];
+      default:
+        return [];
+    }
+  });
+}
+
 class Effects {
   readonly entries = new Map<number, EntryChange[] | undefined>();
   readonly layouts = new Map<number, Chunk[] | undefined>();

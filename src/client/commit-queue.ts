@@ -36,6 +36,8 @@ export interface CommitQueueHooks {
   now(): Time;
   /** The state of the cache when a commit is sent. */
   cacheToken(): CacheToken;
+  /** A commit is sent for the first time. What is returned is called when its fate is known, after `onAnswer`. */
+  onSend(body: CommitBody): () => void;
   /** Called synchronously with every answer, in the order in which they arrive, before its caller is told. `token`: only
    * when it was sent once, so that the answer is not older than what arrived before it. `abandoned`: its caller has gone. */
   onAnswer(body: CommitBody, result: CommitResult, token: CacheToken | undefined, abandoned: boolean): void;
@@ -67,6 +69,7 @@ class Entry {
   link: LeaderLink | undefined;
   token: CacheToken | undefined;
   retry: TimerHandle | undefined;
+  release: (() => void) | undefined;
   abandoned = false;
   settled = false;
 
@@ -245,6 +248,7 @@ export class CommitQueue {
     if (link === undefined || entry.settled || entry.command === undefined) return;
     entry.retry?.cancel();
     entry.retry = undefined;
+    entry.release ??= this.#hooks.onSend(entry.body);
     entry.sends++;
     if (entry.sends > 1) this.resends++;
     entry.lastSend = ++this.#sends;
@@ -332,6 +336,7 @@ export class CommitQueue {
 
   #settle(entry: Entry, tell: () => void): void {
     entry.settled = true;
+    entry.release?.();
     if (entry.sequence !== 0 && this.#inFlight.get(entry.sequence) === entry) {
       this.#inFlight.delete(entry.sequence);
     }
@@ -347,6 +352,8 @@ export class CommitQueue {
 }
 
 function resetEntry(entry: Entry): void {
+  entry.release?.();
+  entry.release = undefined;
   entry.sequence = 0;
   entry.session = 0;
   entry.command = undefined;

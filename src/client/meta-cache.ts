@@ -1,3 +1,4 @@
+import { toBinary } from '../base/bytes.ts';
 import { CACHED_ATTRS_MAX, CACHED_RECALLS_MAX } from '../base/limits.ts';
 import type {
   DirEntry,
@@ -9,7 +10,7 @@ import type {
 } from '../gen/ringfs/v1/meta.ts';
 import type { Attr, Chunk, CommitOk, Op, TouchedInode } from '../gen/ringfs/v1/namespace.ts';
 import { ChunkCache } from './chunk-cache.ts';
-import { commitEffects, isDirectory, typeOf } from './commit-effects.ts';
+import { changedBy, commitEffects, isDirectory, namesIn, typeOf } from './commit-effects.ts';
 import { DirectoryCache, type EntryChange } from './directory-cache.ts';
 import { LruMap } from './lru.ts';
 
@@ -18,6 +19,9 @@ export interface CacheToken {
   readonly epoch: number;
   readonly recalls: number;
 }
+
+/** No inode has this number. */
+const ALL = 0;
 
 export interface DirectoryPage {
   readonly entries: readonly DirEntry[];
@@ -52,6 +56,10 @@ export class MetaCache {
   #recallsForgotten = 0;
   #recalls = 0;
   #epoch = 0;
+  /** How many commits of ours that are under way may change an inode; `ALL` stands for every inode. */
+  readonly #changing = new Map<number, number>();
+  /** The same for entries, as `directory/name`. */
+  readonly #changingNames = new Map<string, number>();
 
   constructor(leaseHeld: () => boolean, options: MetaCacheOptions = {}) {
     this.#leaseHeld = leaseHeld;
@@ -101,15 +109,41 @@ export class MetaCache {
     }
   }
 
+  /**
+   * A commit of ours goes out. Once it is applied others may see its effect before its answer arrives here, and nobody recalls
+   * what we cache of it, so until then the inodes that it may change are not answered from here. Call what is returned when its
+   * fate is known.
+   */
+  changing(ops: readonly Op[]): () => void {
+    const names = namesIn(ops).map(({ parent, name }) => `${parent}/${toBinary(name)}`);
+    const inos = changedBy(ops, (parent, name) => {
+      // Another commit under way may put something else there first.
+      if (this.#changingNames.has(`${parent}/${toBinary(name)}`)) return undefined;
+      return this.#directories.entry(parent, name);
+    }) ?? [ALL];
+    for (const ino of inos) count(this.#changing, ino, 1);
+    for (const name of names) count(this.#changingNames, name, 1);
+    return () => {
+      for (const ino of inos) count(this.#changing, ino, -1);
+      for (const name of names) count(this.#changingNames, name, -1);
+    };
+  }
+
+  /** The lease holds and no commit of ours that is under way may change `ino`. */
+  #usable(ino: number): boolean {
+    if (!this.#leaseHeld()) return false;
+    return this.#changing.size === 0 || !(this.#changing.has(ino) || this.#changing.has(ALL));
+  }
+
   // Reading -------------------------------------------------------------------------------------------------
 
   attr(ino: number): Attr | undefined {
-    return this.#leaseHeld() ? this.#attrs.get(ino) : undefined;
+    return this.#usable(ino) ? this.#attrs.get(ino) : undefined;
   }
 
   /** Undefined: not known. Null: known to be absent. */
   lookup(parent: number, name: Uint8Array): Attr | null | undefined {
-    return this.#leaseHeld() ? this.#lookup(parent, name) : undefined;
+    return this.#usable(parent) ? this.#lookup(parent, name) : undefined;
   }
 
   #lookup(parent: number, name: Uint8Array): Attr | null | undefined {
@@ -117,11 +151,11 @@ export class MetaCache {
     const attr = this.#attrs.peek(parent);
     if (attr !== undefined && this.#directories.version(parent) !== attr.dataVersion) return undefined;
     const entry = this.#directories.entry(parent, name);
-    return entry ? this.#attrs.get(entry.ino) : entry;
+    return entry ? this.attr(entry.ino) : entry;
   }
 
   page(ino: number, after: Uint8Array, limit: number, withAttrs: boolean): DirectoryPage | undefined {
-    return this.#leaseHeld() ? this.#page(ino, after, limit, withAttrs) : undefined;
+    return this.#usable(ino) ? this.#page(ino, after, limit, withAttrs) : undefined;
   }
 
   #page(ino: number, after: Uint8Array, limit: number, withAttrs: boolean): DirectoryPage | undefined {
@@ -131,7 +165,7 @@ export class MetaCache {
     if (list === undefined) return undefined;
     const entries: DirEntry[] = [];
     for (const { name, entry } of list.entries) {
-      const entryAttr = withAttrs ? this.#attrs.get(entry.ino) : undefined;
+      const entryAttr = withAttrs ? this.attr(entry.ino) : undefined;
       if (withAttrs && entryAttr === undefined) return undefined;
       entries.push({ name, ino: entry.ino, type: entry.type, attr: entryAttr });
     }
@@ -139,7 +173,7 @@ export class MetaCache {
   }
 
   layout(ino: number, first: number, count: number): Layout | undefined {
-    return this.#leaseHeld() ? this.#layout(ino, first, count) : undefined;
+    return this.#usable(ino) ? this.#layout(ino, first, count) : undefined;
   }
 
   #layout(ino: number, first: number, count: number): Layout | undefined {
@@ -243,4 +277,10 @@ export class MetaCache {
     if (layout !== undefined && (fresh || known)) this.#chunks.putWhole(attr.ino, attr.dataVersion, layout);
     else this.#chunks.outdated(attr.ino, attr.dataVersion);
   }
+}
+
+function count<K>(counts: Map<K, number>, key: K, by: number): void {
+  const sum = (counts.get(key) ?? 0) + by;
+  if (sum === 0) counts.delete(key);
+  else counts.set(key, sum);
 }

@@ -107,6 +107,7 @@ export class MetaClient implements MetaService {
       {
         now: () => this.#time.now(),
         cacheToken,
+        onSend: ({ ops }) => this.#cache.changing(ops),
         onAnswer: (body, result, token, abandoned) => this.#answered(body, result, token, abandoned),
         onNotLeader: (link, hint) => this.#leader.lost(link, 'not the leader any more', hint),
         onBroken: (link, reason) => this.#leader.lost(link, reason),
