@@ -147,7 +147,10 @@ export async function checkDevfuse(): Promise<void> {
         '/dev/fuse is missing; load the module (modprobe fuse), or in a container pass --device /dev/fuse --cap-add SYS_ADMIN',
       );
     }
-    throw new MountError('not-root', '/dev/fuse cannot be opened; mount as root, or use the fuse-native front end');
+    throw new MountError(
+      'not-root',
+      '/dev/fuse cannot be opened; mount as root, or use the fuse-native front end',
+    );
   }
   if (process.getuid?.() !== 0) {
     throw new MountError(

@@ -44,7 +44,10 @@ export function mountKernel(fd: number, directory: string, options: KernelMountO
     );
     child.on('close', (code) => {
       if (code === 0) resolve();
-      else reject(new MountError('failed', `mount(8) refused ${directory}: ${output.trim() || `exit code ${code}`}`));
+      else
+        reject(
+          new MountError('failed', `mount(8) refused ${directory}: ${output.trim() || `exit code ${code}`}`),
+        );
     });
   });
 }

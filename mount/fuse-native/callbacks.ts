@@ -1,5 +1,5 @@
-import type { PathOperations } from './operations.ts';
 import { millisecondsOf } from './binding.ts';
+import type { PathOperations } from './operations.ts';
 
 type Callback = (errno: number, ...values: unknown[]) => void;
 

@@ -68,7 +68,10 @@ export class FuseNativeFrontEnd implements FrontEnd {
     await new Promise<void>((resolve, reject) => {
       fuse.mount((error) => {
         if (error === null) resolve();
-        else reject(new MountError('failed', `fuse-native refused ${directory}: ${error.message}`, { cause: error }));
+        else
+          reject(
+            new MountError('failed', `fuse-native refused ${directory}: ${error.message}`, { cause: error }),
+          );
       });
     });
     this.#directory = directory;

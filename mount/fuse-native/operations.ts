@@ -167,7 +167,13 @@ export class PathOperations implements NativeOperations {
   /** Read and write, since the flags are not passed: the kernel holds the caller to those that it asked for. */
   async create(path: string, mode: number): Promise<number> {
     return this.#walker.withParent(path, async (parent, name) => {
-      const created = await this.#fileSystem.create(this.#caller, parent, name, mode & 0o7777, O_RDWR | O_CREAT);
+      const created = await this.#fileSystem.create(
+        this.#caller,
+        parent,
+        name,
+        mode & 0o7777,
+        O_RDWR | O_CREAT,
+      );
       this.#release(created.attr);
       return this.#descriptor({ ino: created.attr.ino as Ino, handle: created.handle });
     });

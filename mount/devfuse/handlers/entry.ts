@@ -1,6 +1,13 @@
 import type { Ino } from '../../../src/base/ids.ts';
 import type { Attr } from '../../../src/gen/ringfs/v1/namespace.ts';
-import { decodeLink, decodeMkdir, decodeMknod, decodeName, decodeSymlink, encodeEntry } from '../protocol/entries.ts';
+import {
+  decodeLink,
+  decodeMkdir,
+  decodeMknod,
+  decodeName,
+  decodeSymlink,
+  encodeEntry,
+} from '../protocol/entries.ts';
 import type { Handler, HandlerContext, Reply } from './handler.ts';
 
 /** LOOKUP and the requests that make an entry: all are answered with the inode, which the kernel then references. */

@@ -21,11 +21,9 @@ async function renameAs(request: Request, context: HandlerContext, message: Rena
   return { message: encodeEmpty() };
 }
 
-export const rename: Handler = (request, context) =>
-  renameAs(request, context, decodeRename(request.body));
+export const rename: Handler = (request, context) => renameAs(request, context, decodeRename(request.body));
 
-export const rename2: Handler = (request, context) =>
-  renameAs(request, context, decodeRename2(request.body));
+export const rename2: Handler = (request, context) => renameAs(request, context, decodeRename2(request.body));
 
 export const readlink: Handler = async ({ ino, signal }, { fileSystem }) => ({
   message: encodeBytes(await fileSystem.readlink(ino, signal)),

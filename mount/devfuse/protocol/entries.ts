@@ -1,5 +1,5 @@
-import { NAME_BYTES_MAX } from '../../../src/base/limits.ts';
 import { FsError } from '../../../src/base/errno.ts';
+import { NAME_BYTES_MAX } from '../../../src/base/limits.ts';
 import type { Attr } from '../../../src/gen/ringfs/v1/namespace.ts';
 import { ENTRY_BYTES, putEntry, type Validities } from './attributes.ts';
 import { MalformedRequest, MessageWriter, type RequestReader } from './wire.ts';

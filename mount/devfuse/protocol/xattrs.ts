@@ -1,5 +1,9 @@
 import { FsError } from '../../../src/base/errno.ts';
-import { XATTR_LIST_BYTES_MAX, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX } from '../../../src/base/limits.ts';
+import {
+  XATTR_LIST_BYTES_MAX,
+  XATTR_NAME_BYTES_MAX,
+  XATTR_VALUE_BYTES_MAX,
+} from '../../../src/base/limits.ts';
 import { MessageWriter, type RequestReader } from './wire.ts';
 
 /** GETXATTR, SETXATTR, LISTXATTR, REMOVEXATTR (xattr(7)). */
