@@ -109,6 +109,7 @@ export class RingDriver {
   /** Undefined: there is no such virtual node here. */
   handle(request: ChordRequest): ChordReply | undefined {
     if (!this.#running) return undefined;
+    this.#components.peers.heardFrom(request.sender.address);
     const reply = this.#core.handle(request);
     this.#flush();
     return reply;

@@ -33,7 +33,7 @@ describe('block server', () => {
   it('waits for its seeds before it is a ring of its own', async () => {
     const cluster = new BlockCluster();
     cluster.start('a', 'b');
-    cluster.network.kill('b:1');
+    await cluster.kill('b');
     await cluster.timers.advance(2000);
     assert.equal(errorCode(await cluster.put('a', testBlock(1))), BlockErrorCode.UNAVAILABLE);
     await cluster.timers.advance(2000);
