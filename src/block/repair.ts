@@ -298,6 +298,7 @@ export class Repair {
     if (this.#abort.signal.aborted) return false;
     const state = await local.verify(id);
     if (state === 'good') return true;
+    if (state === 'corrupt') local.noteCorrupt(id);
     const { owners } = await ring.lookup(toPosition(id), this.#options.replicas + 1);
     const data = await this.#fetch(id, owners);
     if (this.#abort.signal.aborted) return false;

@@ -245,6 +245,20 @@ describe('block server with failures', () => {
     await cluster.stop();
   });
 
+  it('finds corrupt copies that nobody reads', async () => {
+    const cluster = await ringOf(THREE, { scrubIntervalMs: 5000 });
+    const blocks = testBlocks(5);
+    for (const block of blocks) await cluster.put('a', block);
+    await cluster.timers.advance(100);
+    for (const block of blocks) cluster.node('b').store.corrupt(block.id);
+    await cluster.timers.advance(10_000);
+    for (const block of blocks) {
+      assert.deepEqual(cluster.node('b').store.blocks.get(block.id), block.data);
+    }
+    assert.equal((await cluster.timers.resolve(cluster.node('b').server.info())).corruptFound, 5);
+    await cluster.stop();
+  });
+
   it('rings that were apart find together', async () => {
     const cluster = new BlockCluster();
     const left = ['a', 'b', 'c'];
