@@ -297,3 +297,8 @@ export const REPAIR_PAGE_PAUSE_MS = 20;
 /** A walk starts this long after the last change of the ring, and this long after the previous walk. */
 export const REPAIR_DEBOUNCE_MS = 2000;
 export const REPAIR_INTERVAL_MS = 60_000;
+/** A node re-reads its blocks at this rate, a small part of what its disk and one core can do. */
+export const SCRUB_BYTES_PER_SECOND = 8 * MIB;
+/** Pause between two passes over all blocks. */
+export const SCRUB_INTERVAL_MS = 3_600_000;
+export const SCRUB_PAGE_BLOCKS = 256;

@@ -5,6 +5,7 @@ import {
   BLOCK_PUT_BYTES_IN_FLIGHT_MAX,
   BLOCK_REQUESTS_WAITING_MAX,
   REPLICAS_DEFAULT,
+  SCRUB_INTERVAL_MS,
   VIRTUAL_NODES_DEFAULT,
 } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
@@ -28,6 +29,7 @@ import { Peers } from './peers.ts';
 import { Repair } from './repair.ts';
 import { Replication } from './replication.ts';
 import { RingDriver } from './ring-driver.ts';
+import { Scrub } from './scrub.ts';
 import { Semaphore } from './semaphore.ts';
 import { errorReply, expectedErrorReply, type ReplyBody, type RequestBody } from './wire.ts';
 
@@ -49,6 +51,8 @@ export interface BlockServerOptions {
   readonly seeds: () => readonly string[];
   readonly replicas?: number;
   readonly virtualNodes?: number;
+  /** Pause between two passes of the scrubber. */
+  readonly scrubIntervalMs?: number;
 }
 
 /** One node of the block ring. */
@@ -57,6 +61,7 @@ export class BlockServer {
   readonly #peers: Peers;
   readonly #ring: RingDriver;
   readonly #repair: Repair;
+  readonly #scrub: Scrub;
   readonly #context: BlockContext;
   #state: 'new' | 'running' | 'stopped' = 'new';
 
@@ -84,6 +89,10 @@ export class BlockServer {
     const ring = this.#ring;
     this.#repair = new Repair({ ring, peers, local, timers, logger }, { nodeId, replicas });
     const repair = this.#repair;
+    this.#scrub = new Scrub(
+      { local, repair, timers, logger },
+      { intervalMs: options.scrubIntervalMs ?? SCRUB_INTERVAL_MS },
+    );
     const replication = new Replication(
       { ring, peers, local, logger, onMissingCopy: (id) => repair.missingCopy(id) },
       { nodeId, replicas },
@@ -104,13 +113,14 @@ export class BlockServer {
     this.#state = 'running';
     this.#ring.start();
     this.#repair.start();
+    this.#scrub.start();
   }
 
   /** Leave the ring and end all work. The blocks stay on the disk. */
   async stop(): Promise<void> {
     if (this.#state !== 'running') return;
     this.#state = 'stopped';
-    await this.#repair.stop();
+    await Promise.all([this.#repair.stop(), this.#scrub.stop()]);
     await this.#ring.leave();
     this.#ring.stop();
     this.#peers.close();

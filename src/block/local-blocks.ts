@@ -33,7 +33,10 @@ export class LocalBlocks {
    */
   async put(id: BlockId, data: Uint8Array): Promise<{ existed: boolean }> {
     const { existed } = await this.#store.put(id, data);
-    if (!existed || (await this.verify(id)) === 'good') return { existed };
+    if (!existed) return { existed };
+    const present = await this.verify(id);
+    if (present === 'good') return { existed };
+    if (present === 'corrupt') this.noteCorrupt(id);
     await this.#store.delete(id);
     await this.#store.put(id, data);
     return { existed: false };
@@ -53,8 +56,12 @@ export class LocalBlocks {
     } catch (error) {
       if (!(error instanceof BlockStoreError) || error.code !== 'corrupt') throw error;
     }
+    return 'corrupt';
+  }
+
+  /** Counts a corrupt copy that is about to be replaced. */
+  noteCorrupt(id: BlockId): void {
     this.#corruptFound++;
     this.#logger.error({ block: id }, 'stored block is corrupt');
-    return 'corrupt';
   }
 }

@@ -76,6 +76,16 @@ export class Peers {
     return this.#peers.get(peerKey(address, 'control'))?.nodeId;
   }
 
+  /** The node at this address has just talked to us: it is worth a try at once. */
+  heardFrom(address: string): void {
+    for (const lane of ['control', 'data'] as const) {
+      const peer = this.#peers.get(peerKey(address, lane));
+      if (peer === undefined) continue;
+      peer.retryAtMs = 0;
+      peer.failures = 0;
+    }
+  }
+
   /** The node at this address does not answer: end the connection, and with it all that waits for it. */
   giveUp(address: string): void {
     for (const lane of ['control', 'data'] as const) {

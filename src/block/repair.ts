@@ -103,11 +103,13 @@ export class Repair {
     this.#wake?.();
   }
 
-  /** Replaces this node's copy by a good one of another node. Resolves with whether it did. Never rejects. */
+  /** Fetches a missing or corrupt copy from another node. Resolves with whether it did. Never rejects. */
   heal(id: BlockId): Promise<boolean> {
     let healing = this.#healing.get(id);
     if (healing === undefined) {
-      healing = this.#heal(id)
+      healing = this.#copying
+        .acquire(1)
+        .then(() => this.#heal(id).finally(() => this.#copying.release(1)))
         .catch((error: unknown) => {
           this.#components.logger.warn({ block: id, error }, 'healing a block failed');
           return false;
@@ -163,9 +165,14 @@ export class Repair {
     for (let i = 0; i < ids.length; i += REPAIR_PAGE_BLOCKS) {
       const page = ids.slice(i, i + REPAIR_PAGE_BLOCKS);
       for (const id of page) this.#queue.delete(id);
-      this.#lackingBefore += await this.#repairPage(page);
+      const held = await this.#components.local.store.has(page);
+      const absent = page.filter((_, k) => !held[k]);
+      const healed = await Promise.all(absent.map((id) => this.heal(id)));
+      const lacking = await this.#repairPage(page.filter((_, k) => held[k]));
+      this.#lackingBefore += lacking + healed.filter((ok) => !ok).length;
       await this.#pause();
     }
+    if (this.#lackingBefore > 0) this.#schedule(REPAIR_INTERVAL_MS / 4);
   }
 
   async #walk(): Promise<void> {
@@ -288,20 +295,22 @@ export class Repair {
 
   async #heal(id: BlockId): Promise<boolean> {
     const { local, ring, logger } = this.#components;
+    if (this.#abort.signal.aborted) return false;
     const state = await local.verify(id);
     if (state === 'good') return true;
+    if (state === 'corrupt') local.noteCorrupt(id);
     const { owners } = await ring.lookup(toPosition(id), this.#options.replicas + 1);
     const data = await this.#fetch(id, owners);
     if (this.#abort.signal.aborted) return false;
     // Without a good copy elsewhere the bad one is of no use either; gone, it does not pass for a copy.
-    await local.store.delete(id);
+    if (state === 'corrupt') await local.store.delete(id);
     if (data === undefined) {
-      logger.error({ block: id }, 'no good copy of a corrupt block was found');
+      logger.error({ block: id, state }, 'no good copy of a block was found');
       return false;
     }
     await local.store.put(id, data);
     this.#repaired++;
-    logger.info({ block: id }, 'replaced a corrupt block');
+    logger.info({ block: id, state }, 'fetched a good copy of a block');
     return true;
   }
 

@@ -41,8 +41,9 @@ export interface RingDriverOptions {
 
 export type DoneAnswer = Extract<OwnersAnswer, { done: true }>;
 
-/** Ticks between two contacts with other parts of the ring: while young or alone, and later. */
+/** Ticks between two contacts with other parts of the ring: while young or alone, while a node is away, and else. */
 const CONTACT_TICKS_YOUNG = 3;
+const CONTACT_TICKS_AWAY = 20;
 const CONTACT_TICKS = 100;
 const YOUNG_TICKS = 50;
 
@@ -109,6 +110,7 @@ export class RingDriver {
   /** Undefined: there is no such virtual node here. */
   handle(request: ChordRequest): ChordReply | undefined {
     if (!this.#running) return undefined;
+    this.#components.peers.heardFrom(request.sender.address);
     const reply = this.#core.handle(request);
     this.#flush();
     return reply;
@@ -161,7 +163,8 @@ export class RingDriver {
     this.#ticks++;
     this.#core.tick();
     const young = this.#ticks < YOUNG_TICKS || !this.#joined;
-    if (this.#ticks % (young ? CONTACT_TICKS_YOUNG : CONTACT_TICKS) === 1) this.#contact();
+    if (this.#ticks % (young ? CONTACT_TICKS_YOUNG : CONTACT_TICKS) === 1) this.#contact(this.#addresses());
+    else if (this.#ticks % CONTACT_TICKS_AWAY === 1) this.#contact(this.#awayAddresses());
     this.#flush();
     if (this.#core.version !== this.#seenVersion) {
       this.#seenVersion = this.#core.version;
@@ -171,13 +174,21 @@ export class RingDriver {
     this.#checkJoined();
   }
 
+  #addresses(): string[] {
+    const all = new Set([...this.#options.seeds(), ...this.#contacts.keys()]);
+    all.delete(this.#options.address);
+    return [...all];
+  }
+
+  /** Where nobody of the present ring is: a dead node, or the other side of a partition. */
+  #awayAddresses(): string[] {
+    const present = new Set(this.#core.knownMembers().map((m) => m.address));
+    return this.#addresses().filter((address) => !present.has(address));
+  }
+
   /** Look for this node's places in another part of the ring, if there is one: each time at another address. */
-  #contact(): void {
-    const addresses = [...new Set([...this.#options.seeds(), ...this.#contacts.keys()])].filter(
-      (address) => address !== this.#options.address,
-    );
-    if (addresses.length === 0) return;
-    this.#core.contact(addresses[this.#nextContact++ % addresses.length]!);
+  #contact(addresses: readonly string[]): void {
+    if (addresses.length > 0) this.#core.contact(addresses[this.#nextContact++ % addresses.length]!);
   }
 
   #remember(): void {

@@ -25,6 +25,7 @@ export interface BlockClusterOptions {
   readonly virtualNodes?: number;
   readonly replicas?: number;
   readonly latencyMs?: () => number;
+  readonly scrubIntervalMs?: number;
 }
 
 /** Block servers with stores in memory over a network in memory, and a client. Time is virtual. */
@@ -72,6 +73,7 @@ export class BlockCluster {
           seeds: () => [...this.#seeds],
           virtualNodes: this.#options.virtualNodes ?? 8,
           replicas: this.#options.replicas ?? 3,
+          scrubIntervalMs: this.#options.scrubIntervalMs ?? 3_600_000,
         },
       );
       this.nodes.set(name, { name, address, store, logger, server });

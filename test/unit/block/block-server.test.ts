@@ -33,7 +33,7 @@ describe('block server', () => {
   it('waits for its seeds before it is a ring of its own', async () => {
     const cluster = new BlockCluster();
     cluster.start('a', 'b');
-    cluster.network.kill('b:1');
+    await cluster.kill('b');
     await cluster.timers.advance(2000);
     assert.equal(errorCode(await cluster.put('a', testBlock(1))), BlockErrorCode.UNAVAILABLE);
     await cluster.timers.advance(2000);
@@ -242,6 +242,20 @@ describe('block server with failures', () => {
     for (const block of blocks) {
       for (const name of THREE) assert.deepEqual(cluster.node(name).store.blocks.get(block.id), block.data);
     }
+    await cluster.stop();
+  });
+
+  it('finds corrupt copies that nobody reads', async () => {
+    const cluster = await ringOf(THREE, { scrubIntervalMs: 5000 });
+    const blocks = testBlocks(5);
+    for (const block of blocks) await cluster.put('a', block);
+    await cluster.timers.advance(100);
+    for (const block of blocks) cluster.node('b').store.corrupt(block.id);
+    await cluster.timers.advance(10_000);
+    for (const block of blocks) {
+      assert.deepEqual(cluster.node('b').store.blocks.get(block.id), block.data);
+    }
+    assert.equal((await cluster.timers.resolve(cluster.node('b').server.info())).corruptFound, 5);
     await cluster.stop();
   });
 
