@@ -46,7 +46,8 @@ function signalBytes(signal: Signal, value: Uint8Array, buffer: Buffer): void {
     signal(-ERRNO.ERANGE, buffer.buffer);
     return;
   }
-  buffer.set(buffer.length === 0 ? [] : value);
+  // The buffer of a question for the length alone is detached from the start.
+  if (buffer.length > 0) buffer.set(value);
   signal(value.length, buffer.buffer);
 }
 

@@ -14,7 +14,7 @@ describe('fuse-native over memory', { skip: reason ?? false }, () => {
   after(() => mounted.close());
 
   definePosixSuite({ label: 'fuse-native', directory: () => mounted.directory, lacks: FUSE_NATIVE_LACKS });
-  defineToolSuite({ label: 'fuse-native', directory: () => mounted.directory });
+  defineToolSuite({ label: 'fuse-native', directory: () => mounted.directory, lacks: FUSE_NATIVE_LACKS });
 
   it('logged no warning', () => {
     assert.equal(mounted.errors(), '');

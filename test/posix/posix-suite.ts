@@ -20,7 +20,7 @@ async function missingCommand(commands: readonly string[]): Promise<string | und
   return undefined;
 }
 
-function reasonToSkip(posixCase: PosixCase, lacks: ReadonlySet<Capability>): string | undefined {
+function reasonToSkip(posixCase: Pick<PosixCase, 'needs' | 'root'>, lacks: ReadonlySet<Capability>): string | undefined {
   const lacking = posixCase.needs?.find((need) => lacks.has(need));
   if (lacking !== undefined) return `no ${lacking} here`;
   if (posixCase.root === true && process.getuid?.() !== 0) return 'needs root';
@@ -48,10 +48,14 @@ export function definePosixSuite({ label, directory, lacks = new Set() }: PosixT
 }
 
 /** The same for programs that people use. */
-export function defineToolSuite({ label, directory }: PosixTarget, cases: readonly ToolCase[] = toolCases): void {
+export function defineToolSuite(
+  { label, directory, lacks = new Set() }: PosixTarget,
+  cases: readonly ToolCase[] = toolCases,
+): void {
   describe(`tools: ${label}`, () => {
     cases.forEach((toolCase, index) => {
-      it(toolCase.name, async (context) => {
+      const skip = reasonToSkip(toolCase, lacks) ?? false;
+      it(toolCase.name, { skip }, async (context) => {
         const missing = await missingCommand(toolCase.requires);
         if (missing !== undefined) return context.skip(`${missing} is not installed`);
         await inDirectory(join(directory(), `tool-${index}`), (dir) => toolCase.run(dir));
