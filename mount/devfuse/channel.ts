@@ -19,6 +19,9 @@ export interface ChannelOptions {
 /** Takes one request. `done` must be called once its bytes are not needed any more. */
 export type RequestSink = (request: Buffer, done: () => void) => void;
 
+/** `unwanted`: nobody waits for this reply any more. `refused`: it is wrong, and somebody may still be waiting. */
+export type ReplyOutcome = 'delivered' | 'unwanted' | 'refused';
+
 function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException | undefined)?.code;
 }
@@ -50,11 +53,16 @@ export class Channel {
     return this.#ended;
   }
 
-  /** Passes requests to `sink` until the kernel ends the connection. Never rejects. */
-  async run(sink: RequestSink): Promise<void> {
+  /**
+   * Passes requests to `sink` until the kernel ends the connection. Never rejects. `failed`: reading is not possible any more,
+   * but the kernel does not know.
+   */
+  async run(sink: RequestSink): Promise<'ended' | 'failed'> {
     const readers = Array.from({ length: this.#options.readers }, () => this.#readLoop(sink));
     await Promise.all(readers);
+    const outcome = this.#ended ? 'ended' : 'failed';
     this.#ended = true;
+    return outcome;
   }
 
   async #readLoop(sink: RequestSink): Promise<void> {
@@ -73,11 +81,10 @@ export class Channel {
         buffer = await this.#pool.take();
       }
     }
-    this.#ended = true;
     this.#pool.give(buffer);
   }
 
-  /** Undefined: the connection has ended. */
+  /** Undefined: nothing more will come. */
   async #readOne(buffer: Buffer): Promise<number | undefined> {
     for (;;) {
       try {
@@ -91,6 +98,7 @@ export class Channel {
             continue;
           case 'ENODEV':
           case 'ECONNABORTED':
+            this.#ended = true;
             return undefined;
           default:
             this.#logger.error({ err: error }, 'reading the FUSE device failed');
@@ -116,19 +124,19 @@ export class Channel {
     });
   }
 
-  /** False: nobody waits for this reply any more. The first piece has the header. */
-  reply(pieces: readonly Uint8Array[]): boolean {
+  /** The first piece has the header. Never throws. */
+  reply(pieces: readonly Uint8Array[]): ReplyOutcome {
     try {
       this.#device.writeReply(pieces.length > REPLY_PIECES_MAX ? [Buffer.concat(pieces)] : pieces);
-      return true;
+      return 'delivered';
     } catch (error) {
       switch (codeOf(error)) {
         case 'ENOENT': // the request was interrupted
         case 'ENODEV': // unmounted
-          return false;
+          return 'unwanted';
         default:
           this.#logger.error({ err: error, bytes: pieces[0]?.length }, 'the kernel refused a reply');
-          return false;
+          return 'refused';
       }
     }
   }

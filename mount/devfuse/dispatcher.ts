@@ -2,7 +2,7 @@ import { asFsError, ERRNO, FsError } from '../../src/base/errno.ts';
 import type { Ino } from '../../src/base/ids.ts';
 import type { FileSystem } from '../../src/ports/file-system.ts';
 import type { Logger } from '../../src/ports/logger.ts';
-import type { Channel } from './channel.ts';
+import type { Channel, ReplyOutcome } from './channel.ts';
 import type { HandlerContext, Reply, Request } from './handlers/handler.ts';
 import { HANDLERS } from './handlers/table.ts';
 import { type Validities, validityOf } from './protocol/attributes.ts';
@@ -197,15 +197,17 @@ export class Dispatcher {
 
   #deliver(unique: number, reply: Reply): void {
     const { message, data } = reply;
-    let delivered: boolean;
+    let outcome: ReplyOutcome;
     if (data === undefined || data.length === 0) {
-      delivered = this.#channel.reply([finishReply(message, unique)]);
+      outcome = this.#channel.reply([finishReply(message, unique)]);
     } else {
       let dataBytes = 0;
       for (const piece of data) dataBytes += piece.length;
-      delivered = this.#channel.reply([finishReply(message, unique, dataBytes), ...data]);
+      outcome = this.#channel.reply([finishReply(message, unique, dataBytes), ...data]);
     }
-    if (!delivered) reply.undelivered?.();
+    if (outcome === 'delivered') return;
+    reply.undelivered?.();
+    if (outcome === 'refused') this.#channel.reply([encodeError(unique, ERRNO.EIO)]);
   }
 
   #errnoOf(thrown: unknown, { opcode, nodeId, pid }: RequestHeader): number {

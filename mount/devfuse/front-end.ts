@@ -1,5 +1,5 @@
 import { endianness } from 'node:os';
-import { assert } from '../../src/base/assert.ts';
+import { assert, defined } from '../../src/base/assert.ts';
 import type { FileSystem } from '../../src/ports/file-system.ts';
 import type { Logger } from '../../src/ports/logger.ts';
 import type { FrontEnd, StopOptions } from '../front-end.ts';
@@ -122,13 +122,22 @@ export class DevfuseFrontEnd implements FrontEnd {
     dispatcher: Dispatcher,
     invalidations: InvalidationQueue,
   ): Promise<void> {
-    await channel.run((request, done) => dispatcher.receive(request, done));
+    const outcome = await channel.run((request, done) => dispatcher.receive(request, done));
     dispatcher.connectionEnded();
+    if (outcome === 'failed') await this.#abandon();
     await dispatcher.idle();
     await invalidations.idle();
     device.close();
     this.#components.logger.info({ directory: this.#directory }, 'unmounted');
     this.#resolveUnmounted();
+  }
+
+  /** Nobody answers any more: applications get errors instead of waiting. Never rejects. */
+  async #abandon(): Promise<void> {
+    const directory = defined(this.#directory, 'the mounted directory');
+    await umountPath(directory, { force: true }).catch((error: unknown) => {
+      this.#components.logger.error({ err: error, directory }, 'unmounting failed');
+    });
   }
 
   async stop(options: StopOptions = {}): Promise<void> {

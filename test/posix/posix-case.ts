@@ -73,7 +73,11 @@ export function execute(
 /** Runs a shell script, which must succeed; returns its output. */
 export async function shell(script: string, cwd: string, options: CommandOptions = {}): Promise<string> {
   const { code, stdout, stderr } = await execute('sh', ['-euc', script], { ...options, cwd });
-  assert.equal(code, 0, `shell script failed with exit code ${code}:\n${script}\n--- stdout\n${stdout}\n--- stderr\n${stderr}`);
+  assert.equal(
+    code,
+    0,
+    `shell script failed with exit code ${code}:\n${script}\n--- stdout\n${stdout}\n--- stderr\n${stderr}`,
+  );
   return stdout;
 }
 

@@ -20,7 +20,10 @@ async function missingCommand(commands: readonly string[]): Promise<string | und
   return undefined;
 }
 
-function reasonToSkip(posixCase: Pick<PosixCase, 'needs' | 'root'>, lacks: ReadonlySet<Capability>): string | undefined {
+function reasonToSkip(
+  posixCase: Pick<PosixCase, 'needs' | 'root'>,
+  lacks: ReadonlySet<Capability>,
+): string | undefined {
   const lacking = posixCase.needs?.find((need) => lacks.has(need));
   if (lacking !== undefined) return `no ${lacking} here`;
   if (posixCase.root === true && process.getuid?.() !== 0) return 'needs root';

@@ -25,17 +25,23 @@ async function makeTree(path: string): Promise<void> {
   await writeFile(join(path, 'run.sh'), '#!/bin/sh\necho ran\n', { mode: 0o755 });
   await symlink('large.bin', join(path, 'to-large'));
   await symlink('nowhere', join(path, 'dangling'));
-  await shell('ln large.bin hard; touch -d "2001-02-03 04:05:06" dir0/nested/*; chmod 600 dir1/nested/file1.txt', path);
+  await shell(
+    'ln large.bin hard; touch -d "2001-02-03 04:05:06" dir0/nested/*; chmod 600 dir1/nested/file1.txt',
+    path,
+  );
 }
 
-const GIT = 'export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null; ';
+const GIT =
+  'export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null; ';
 
-const MAIN_C = '#include <stdio.h>\nint twice(int);\nint main(void) { printf("%d\\n", twice(21)); return 0; }\n';
+const MAIN_C =
+  '#include <stdio.h>\nint twice(int);\nint main(void) { printf("%d\\n", twice(21)); return 0; }\n';
 const MAKEFILE =
   'app: main.o twice.o\n\tgcc -o $@ $^\n%.o: %.c\n\tgcc -O1 -c -o $@ $<\nclean:\n\trm -f app *.o\n';
 
 /** Times, modes, owners, sizes and names of a tree, one line each. */
-const LISTING = "find . -printf '%P %y %m %U:%G %s %T@ %l\\n' | sed '/^ d/d; s/ d \\(.*\\) [0-9]* \\([0-9.]* \\)/ d \\1 \\2/' | sort";
+const LISTING =
+  "find . -printf '%P %y %m %U:%G %s %T@ %l\\n' | sed '/^ d/d; s/ d \\(.*\\) [0-9]* \\([0-9.]* \\)/ d \\1 \\2/' | sort";
 
 export const toolCases: readonly ToolCase[] = [
   {
@@ -58,8 +64,14 @@ export const toolCases: readonly ToolCase[] = [
         `${GIT}cd repo; git init -q -b main .; git add -A; git commit -qm first; echo change >> run.sh; git commit -qam second; git checkout -qb side; git rm -qr dir0; git commit -qm third; git checkout -q main; git merge -q side -m merged; git gc -q; git fsck --full --strict`,
         dir,
       );
-      await shell(`${GIT}git clone -q --no-hardlinks repo clone; cd clone; git fsck --full --strict; git status --porcelain`, dir);
-      const status = await shell(`${GIT}git -C repo status --porcelain; git -C clone status --porcelain`, dir);
+      await shell(
+        `${GIT}git clone -q --no-hardlinks repo clone; cd clone; git fsck --full --strict; git status --porcelain`,
+        dir,
+      );
+      const status = await shell(
+        `${GIT}git -C repo status --porcelain; git -C clone status --porcelain`,
+        dir,
+      );
       assert.equal(status, '');
       assert.equal((await shell(`${GIT}git -C clone log --oneline | wc -l`, dir)).trim(), '3');
       sameBytes(await readFile(join(dir, 'clone', 'large.bin')), pattern(3_000_000, 99), 'cloned file');
@@ -133,7 +145,10 @@ export const toolCases: readonly ToolCase[] = [
       const lines = (await readFile(join(dir, 'numbers'), 'utf8')).trim().split('\n');
       assert.equal(lines.length, 19_999);
       assert.equal(lines[6], 'n8');
-      await shell('sort -r -o numbers numbers; echo last | tee -a numbers > /dev/null; echo a > f; echo b >> f; echo c > f', dir);
+      await shell(
+        'sort -r -o numbers numbers; echo last | tee -a numbers > /dev/null; echo a > f; echo b >> f; echo c > f',
+        dir,
+      );
       assert.equal((await shell('tail -n 1 numbers; cat f', dir)).trim(), 'last\nc');
     },
   },
@@ -157,7 +172,10 @@ export const toolCases: readonly ToolCase[] = [
     requires: ['sha256sum'],
     async run(dir) {
       await makeTree(join(dir, 'tree'));
-      await shell('find tree -type f -print0 | sort -z | xargs -0 sha256sum > sums; sha256sum --quiet -c sums', dir);
+      await shell(
+        'find tree -type f -print0 | sort -z | xargs -0 sha256sum > sums; sha256sum --quiet -c sums',
+        dir,
+      );
       await shell('printf x | dd of=tree/large.bin bs=1 seek=1234567 conv=notrunc status=none', dir);
       const { code, stdout } = await execute('sha256sum', ['--quiet', '-c', 'sums'], { cwd: dir });
       assert.notEqual(code, 0, 'a changed byte went unnoticed');
@@ -179,7 +197,10 @@ export const toolCases: readonly ToolCase[] = [
     requires: ['vim'],
     async run(dir) {
       await writeFile(join(dir, 'text'), 'one\ntwo\n', { mode: 0o640 });
-      await shell('vim -u NONE -N -es -c "set backup writebackup backupcopy=no backupskip= backupdir=." -c "%s/two/three/" -c "x" text </dev/null', dir);
+      await shell(
+        'vim -u NONE -N -es -c "set backup writebackup backupcopy=no backupskip= backupdir=." -c "%s/two/three/" -c "x" text </dev/null',
+        dir,
+      );
       assert.equal(await readFile(join(dir, 'text'), 'utf8'), 'one\nthree\n');
       assert.equal(await readFile(join(dir, 'text~'), 'utf8'), 'one\ntwo\n');
       assert.equal((await stat(join(dir, 'text'))).mode & 0o777, 0o640);
@@ -246,7 +267,12 @@ export const toolCases: readonly ToolCase[] = [
         await mkdir(join(dir, name, 'lib'), { recursive: true });
         await writeFile(
           join(dir, name, 'package.json'),
-          JSON.stringify({ name: `local-${name}`, version: '1.0.0', main: 'index.js', bin: { [name]: 'index.js' } }),
+          JSON.stringify({
+            name: `local-${name}`,
+            version: '1.0.0',
+            main: 'index.js',
+            bin: { [name]: 'index.js' },
+          }),
         );
         await writeFile(join(dir, name, 'index.js'), `#!/usr/bin/env node\nmodule.exports = '${name}';\n`);
         for (let i = 0; i < 100; i++) await writeFile(join(dir, name, 'lib', `${i}.js`), `// ${i}\n`);
@@ -281,7 +307,9 @@ async function sqlite(dir: string, journal: 'delete' | 'wal'): Promise<void> {
   await run('delete from t where id % 3 = 0; vacuum;');
   assert.equal(await run('pragma integrity_check; select count(*) from t;'), 'ok\n2014');
   await Promise.all(
-    Array.from({ length: 4 }, (_, w) => run(`pragma busy_timeout=60000; insert into t(a) values('writer ${w}');`)),
+    Array.from({ length: 4 }, (_, w) =>
+      run(`pragma busy_timeout=60000; insert into t(a) values('writer ${w}');`),
+    ),
   );
   assert.equal(await run("pragma integrity_check; select count(*) from t where a like 'writer%';"), 'ok\n4');
 }

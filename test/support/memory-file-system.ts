@@ -234,7 +234,7 @@ export class MemoryFileSystem implements FileSystem {
 
   // FileSystem: names and attributes ------------------------------------------------------------------------
 
-  async lookup(parent: Ino, name: Uint8Array): Promise<Attr> {
+  async lookup(parent: Ino, name: Uint8Array, _signal?: AbortSignal): Promise<Attr> {
     return this.#referenced(this.#child(parent, name));
   }
 

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { DevfuseFrontEnd } from '../../mount/devfuse/front-end.ts';
 import type { FrontEnd } from '../../mount/front-end.ts';
 import { FuseNativeFrontEnd } from '../../mount/fuse-native/front-end.ts';
-import { FsError } from '../../src/base/errno.ts';
+import type { FsError } from '../../src/base/errno.ts';
 import { type Ino, ROOT_INO } from '../../src/base/ids.ts';
 import { MemoryFileSystem } from './memory-file-system.ts';
 import { lineLogger } from './mount-logger.ts';

@@ -19,11 +19,18 @@ import { encodeEmpty } from '../protocol/plain.ts';
 import type { Handler, HandlerContext } from './handler.ts';
 import { clearSuidSgid } from './suid-sgid.ts';
 
+const O_ACCMODE = 0o3;
+const O_RDONLY = 0;
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
 
-function openFlags(opened: OpenResult): number {
-  return (opened.directIo ? FOPEN.DIRECT_IO : 0) | (opened.keepCache ? FOPEN.KEEP_CACHE : 0);
+/** What is open for reading only has nothing to flush, and a close costs one request less. */
+function openFlags(opened: OpenResult, flags: number): number {
+  return (
+    (opened.directIo ? FOPEN.DIRECT_IO : 0) |
+    (opened.keepCache ? FOPEN.KEEP_CACHE : 0) |
+    ((flags & O_ACCMODE) === O_RDONLY ? FOPEN.NOFLUSH : 0)
+  );
 }
 
 /** The opener is gone before it learned of its handle; nobody else will release it. */
@@ -44,7 +51,7 @@ export const open: Handler = async (request, context) => {
     throw error;
   }
   return {
-    message: encodeOpen(opened.handle, openFlags(opened)),
+    message: encodeOpen(opened.handle, openFlags(opened, flags)),
     undelivered: () => abandon(context, ino, opened),
   };
 };
@@ -63,7 +70,7 @@ export const create: Handler = async ({ caller, ino, body, signal }, context) =>
   const { fileSystem, validities } = context;
   const createdIno = created.attr.ino as Ino;
   return {
-    message: encodeCreate(created.attr, validities, created.handle, openFlags(created)),
+    message: encodeCreate(created.attr, validities, created.handle, openFlags(created, flags)),
     undelivered: () => {
       abandon(context, createdIno, created);
       fileSystem.forget(createdIno, 1);

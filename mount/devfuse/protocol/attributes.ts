@@ -89,7 +89,9 @@ export function decodeSetattr(body: RequestReader): SetattrMessage {
   const valid = body.u32();
   body.skip(4);
   const has = (bit: number): boolean => (valid & bit) !== 0;
-  const handle = has(FATTR.FH) ? body.id() : (body.skip(8), undefined);
+  let handle: number | undefined;
+  if (has(FATTR.FH)) handle = body.id();
+  else body.skip(8);
   const size = body.u64();
   body.skip(8); // lock_owner
   const [atimeSec, mtimeSec, ctimeSec] = [body.i64(), body.i64(), body.i64()];

@@ -100,6 +100,8 @@ export const FATTR = {
 export const FOPEN = {
   DIRECT_IO: 1 << 0,
   KEEP_CACHE: 1 << 1,
+  /** No FLUSH on close(2). Ignored by kernels before Linux 5.16. */
+  NOFLUSH: 1 << 5,
 } as const;
 
 export const GETATTR_FH = 1 << 0;

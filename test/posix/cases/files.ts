@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { constants } from 'node:fs';
 import { copyFile, mkdir, open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pattern, type PosixCase, python, rejectsWith, sameBytes } from '../posix-case.ts';
+import { type PosixCase, pattern, python, rejectsWith, sameBytes } from '../posix-case.ts';
 
 const MIB = 1024 * 1024;
 

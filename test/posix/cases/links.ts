@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict';
-import { link, lstat, mkdir, open, readdir, readFile, readlink, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  stat,
+  symlink,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
-import { pattern, type PosixCase, rejectsWith, sameBytes } from '../posix-case.ts';
+import { type PosixCase, pattern, rejectsWith, sameBytes } from '../posix-case.ts';
 
 export const linkCases: readonly PosixCase[] = [
   {

@@ -1,5 +1,17 @@
 import assert from 'node:assert/strict';
-import { chmod, chown, lutimes, mkdir, open, stat, statfs, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lutimes,
+  mkdir,
+  open,
+  stat,
+  statfs,
+  symlink,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { type PosixCase, python, shell } from '../posix-case.ts';
 

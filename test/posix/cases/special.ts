@@ -112,10 +112,15 @@ export const specialCases: readonly PosixCase[] = [
       const [writers, lines] = [6, 50];
       const script = `i=0; while [ $i -lt ${lines} ]; do echo "$0 $i" >> log; i=$((i+1)); done`;
       await Promise.all(
-        Array.from({ length: writers }, (_, w) => execute('sh', ['-euc', script, `writer${w}`], { cwd: dir })),
+        Array.from({ length: writers }, (_, w) =>
+          execute('sh', ['-euc', script, `writer${w}`], { cwd: dir }),
+        ),
       );
       const found = (await readFile(join(dir, 'log'), 'utf8')).trim().split('\n');
-      const expected = Array.from({ length: writers * lines }, (_, i) => `writer${i % writers} ${Math.floor(i / writers)}`);
+      const expected = Array.from(
+        { length: writers * lines },
+        (_, i) => `writer${i % writers} ${Math.floor(i / writers)}`,
+      );
       assert.deepEqual(found.sort(), expected.sort());
     },
   },
@@ -137,7 +142,10 @@ export const specialCases: readonly PosixCase[] = [
     async run(dir) {
       const work = Array.from({ length: 40 }, (_, w) =>
         shell(
-          'mkdir $0; cd $0; for i in 1 2 3 4 5; do echo "$0 $i" > f$i; mv f$i g$i; done; cat g1 g2 g3 g4 g5 | wc -l; rm g1'.replaceAll('$0', `w${w}`),
+          'mkdir $0; cd $0; for i in 1 2 3 4 5; do echo "$0 $i" > f$i; mv f$i g$i; done; cat g1 g2 g3 g4 g5 | wc -l; rm g1'.replaceAll(
+            '$0',
+            `w${w}`,
+          ),
           dir,
         ),
       );

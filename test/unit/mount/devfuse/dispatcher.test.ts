@@ -1,0 +1,325 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { ReplyOutcome } from '../../../../mount/devfuse/channel.ts';
+import { Dispatcher } from '../../../../mount/devfuse/dispatcher.ts';
+import { FOPEN, OPCODE } from '../../../../mount/devfuse/protocol/constants.ts';
+import { ERRNO, FsError } from '../../../../src/base/errno.ts';
+import { type Ino, ROOT_INO } from '../../../../src/base/ids.ts';
+import {
+  cstrings,
+  type DecodedReply,
+  decodeReply,
+  fuseRequest,
+  initBody,
+  type RequestFields,
+  u32s,
+  u64s,
+} from '../../../support/fuse-requests.ts';
+import { MemoryFileSystem } from '../../../support/memory-file-system.ts';
+import { lineLogger } from '../../../support/mount-logger.ts';
+
+const CLOCK = { wallTime: () => ({ sec: 1_700_000_000, nsec: 5 }) };
+const CALLER = { uid: 1, gid: 2, pid: 3 };
+
+class Harness {
+  readonly fileSystem: MemoryFileSystem;
+  readonly log: string[] = [];
+  readonly dispatcher: Dispatcher;
+  outcome: ReplyOutcome = 'delivered';
+  onReply: (reply: DecodedReply) => void = () => {};
+  #unique = 2;
+  readonly #waiting = new Map<number, (reply: DecodedReply) => void>();
+  readonly unexpected: DecodedReply[] = [];
+
+  constructor(fileSystem = new MemoryFileSystem({ clock: CLOCK })) {
+    this.fileSystem = fileSystem;
+    const channel = {
+      reply: (pieces: readonly Uint8Array[]): ReplyOutcome => {
+        const reply = decodeReply(Buffer.concat(pieces));
+        this.onReply(reply);
+        const waiting = this.#waiting.get(reply.unique);
+        if (waiting === undefined) this.unexpected.push(reply);
+        else waiting(reply);
+        return this.outcome;
+      },
+    };
+    const logger = lineLogger('trace', (line) => this.log.push(line));
+    const init = {
+      maxWriteBytes: 1 << 20,
+      maxReadaheadBytes: 1 << 20,
+      maxBackground: 64,
+      congestionThreshold: 48,
+    };
+    this.dispatcher = new Dispatcher(
+      { channel, fileSystem, logger },
+      { init, entryTimeoutMs: 0, attrTimeoutMs: 1000 },
+    );
+  }
+
+  /** Sends a request and resolves with its reply and when its buffer was given back. */
+  call(opcode: number, body?: Uint8Array, fields: RequestFields = {}): Promise<DecodedReply> {
+    const unique = fields.unique ?? this.#unique;
+    this.#unique += 2;
+    return new Promise((resolve) => {
+      this.#waiting.set(unique, resolve);
+      this.dispatcher.receive(fuseRequest(opcode, body, { ...fields, unique }), () => {});
+    });
+  }
+
+  send(bytes: Buffer): boolean {
+    let done = false;
+    this.dispatcher.receive(bytes, () => {
+      done = true;
+    });
+    return done;
+  }
+
+  async initialized(): Promise<this> {
+    const reply = await this.call(OPCODE.INIT, initBody());
+    assert.equal(reply.errno, 0);
+    await this.dispatcher.initialized;
+    return this;
+  }
+}
+
+function inoOf({ errno, body }: DecodedReply): number {
+  assert.equal(errno, 0);
+  return Number(body.readBigUInt64LE(0));
+}
+
+describe('Dispatcher', () => {
+  it('creates, writes, reads, lists and removes a file', async () => {
+    const h = await new Harness().initialized();
+    const created = await h.call(OPCODE.CREATE, Buffer.concat([u32s(0o102, 0o100640, 0, 0), cstrings('f')]), {
+      uid: 10,
+      gid: 20,
+    });
+    const ino = inoOf(created);
+    const handle = Number(created.body.readBigUInt64LE(128));
+    assert.equal(created.body.readUInt32LE(40 + 60), 0o100640);
+    assert.equal(created.body.readUInt32LE(40 + 68), 10);
+    const write = Buffer.concat([u64s(handle, 0), u32s(5, 0), u64s(0), u32s(2, 0), Buffer.from('hello')]);
+    assert.equal((await h.call(OPCODE.WRITE, write, { nodeId: ino })).body.readUInt32LE(0), 5);
+    const read = Buffer.concat([u64s(handle, 1), u32s(100, 0), u64s(0), u32s(2, 0)]);
+    assert.equal((await h.call(OPCODE.READ, read, { nodeId: ino })).body.toString(), 'ello');
+    const release = Buffer.concat([u64s(handle), u32s(2, 0), u64s(0)]);
+    assert.equal((await h.call(OPCODE.RELEASE, release, { nodeId: ino })).errno, 0);
+    assert.equal((await h.call(OPCODE.UNLINK, cstrings('f'))).errno, 0);
+    assert.equal((await h.call(OPCODE.LOOKUP, cstrings('f'))).errno, ERRNO.ENOENT);
+    h.send(fuseRequest(OPCODE.FORGET, u64s(1), { nodeId: ino }));
+    assert.equal(h.fileSystem.inodes(), 1);
+  });
+
+  it('refuses what it does not implement with ENOSYS', async () => {
+    const h = await new Harness().initialized();
+    for (const opcode of [OPCODE.LSEEK, OPCODE.ACCESS, OPCODE.IOCTL, 49, 9999]) {
+      assert.equal((await h.call(opcode, Buffer.alloc(64))).errno, ERRNO.ENOSYS);
+    }
+  });
+
+  it('refuses requests before INIT', async () => {
+    assert.equal((await new Harness().call(OPCODE.LOOKUP, cstrings('f'))).errno, ERRNO.EINVAL);
+  });
+
+  it('refuses a kernel that is too old', async () => {
+    const h = new Harness();
+    assert.equal((await h.call(OPCODE.INIT, initBody(0, 8))).errno, ERRNO.EPROTO);
+    await assert.rejects(h.dispatcher.initialized, /7\.8/);
+  });
+
+  it('answers a truncated or lying request with EINVAL', async () => {
+    const h = await new Harness().initialized();
+    const write = Buffer.concat([u64s(1, 0), u32s(500, 0), u64s(0), u32s(2, 0), Buffer.from('short')]);
+    assert.equal((await h.call(OPCODE.WRITE, write)).errno, ERRNO.EINVAL);
+    assert.equal((await h.call(OPCODE.LOOKUP, Buffer.from('no end'))).errno, ERRNO.EINVAL);
+    assert.equal((await h.call(OPCODE.LOOKUP, cstrings(''))).errno, ERRNO.EINVAL);
+    assert.equal((await h.call(OPCODE.LOOKUP, cstrings('..'))).errno, ERRNO.EINVAL);
+    assert.equal(
+      (await h.call(OPCODE.MKDIR, Buffer.concat([u32s(0o755, 0), cstrings('a/b')]))).errno,
+      ERRNO.EINVAL,
+    );
+    assert.equal((await h.call(OPCODE.LOOKUP, cstrings('n'.repeat(256)))).errno, ERRNO.ENAMETOOLONG);
+    const lying = fuseRequest(OPCODE.LOOKUP, cstrings('f'), { unique: 1000 });
+    lying.writeUInt32LE(4000, 0);
+    assert.equal(h.send(lying), true);
+    assert.deepEqual(
+      h.unexpected.map(({ unique, errno }) => [unique, errno]),
+      [[1000, ERRNO.EINVAL]],
+    );
+    assert.equal(h.send(Buffer.alloc(7)), true);
+    assert.equal(h.unexpected.length, 1);
+  });
+
+  it('survives every kind of garbage and answers each request once', async () => {
+    const h = await new Harness().initialized();
+    let unique = 100_000;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.oneof(fc.constantFrom(...Object.values(OPCODE)), fc.nat(70)),
+        fc.uint8Array({ maxLength: 200 }),
+        fc.nat(5),
+        async (opcode, body, nodeId) => {
+          const silent = [OPCODE.FORGET, OPCODE.BATCH_FORGET, OPCODE.INTERRUPT, OPCODE.INIT] as number[];
+          unique += 2;
+          if (silent.includes(opcode)) assert.ok(h.send(fuseRequest(opcode, body, { unique, nodeId })));
+          else assert.equal((await h.call(opcode, body, { unique, nodeId })).unique, unique);
+        },
+      ),
+      { numRuns: 2000 },
+    );
+    await h.dispatcher.idle();
+  });
+
+  it('turns an unknown failure into EIO and logs its cause', async () => {
+    const fileSystem = new MemoryFileSystem({ clock: CLOCK });
+    fileSystem.statfs = async () => {
+      throw new TypeError('a mistake');
+    };
+    const h = await new Harness(fileSystem).initialized();
+    assert.equal((await h.call(OPCODE.STATFS)).errno, ERRNO.EIO);
+    assert.ok(h.log.some((line) => line.startsWith('error') && line.includes('a mistake')));
+  });
+
+  it('an interrupt aborts the request that it names, and only that', async () => {
+    const fileSystem = new MemoryFileSystem({ clock: CLOCK });
+    fileSystem.lookup = (_parent: Ino, _name: Uint8Array, signal?: AbortSignal) =>
+      new Promise<never>((_resolve, reject) => {
+        signal!.addEventListener('abort', () => reject(signal!.reason as Error));
+      });
+    const h = await new Harness(fileSystem).initialized();
+    const waiting = h.call(OPCODE.LOOKUP, cstrings('f'), { unique: 500 });
+    const other = h.call(OPCODE.LOOKUP, cstrings('g'), { unique: 502 });
+    h.send(fuseRequest(OPCODE.INTERRUPT, u64s(500), { unique: 501 }));
+    assert.equal((await waiting).errno, ERRNO.EINTR);
+    assert.deepEqual(h.unexpected, []);
+    h.send(fuseRequest(OPCODE.INTERRUPT, u64s(500), { unique: 501 }));
+    assert.deepEqual(
+      h.unexpected.map(({ unique, errno }) => [unique, errno]),
+      [[501, ERRNO.EAGAIN]],
+    );
+    h.dispatcher.connectionEnded();
+    assert.equal((await other).errno, ERRNO.EINTR);
+  });
+
+  it('keeps the buffer of a write until the file system is done with it', async () => {
+    const fileSystem = new MemoryFileSystem({ clock: CLOCK });
+    let finish = (_count: number): void => {};
+    fileSystem.write = () =>
+      new Promise<number>((resolve) => {
+        finish = resolve;
+      });
+    const h = await new Harness(fileSystem).initialized();
+    const write = Buffer.concat([u64s(1, 0), u32s(5, 0), u64s(0), u32s(2, 0), Buffer.from('hello')]);
+    let done = false;
+    h.dispatcher.receive(fuseRequest(OPCODE.WRITE, write, { unique: 700 }), () => {
+      done = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(done, false);
+    finish(5);
+    await h.dispatcher.idle();
+    assert.equal(done, true);
+  });
+
+  it('gives back what the kernel did not receive', async () => {
+    const h = await new Harness().initialized();
+    await h.fileSystem.mkdir(CALLER, ROOT_INO, Buffer.from('d'), 0o755);
+    const before = h.fileSystem.lookupCount();
+    h.outcome = 'unwanted';
+    await h.call(OPCODE.LOOKUP, cstrings('d'));
+    await h.call(OPCODE.MKDIR, Buffer.concat([u32s(0o755, 0), cstrings('e')]));
+    await h.call(OPCODE.CREATE, Buffer.concat([u32s(0o102, 0o644, 0, 0), cstrings('f')]));
+    await h.call(OPCODE.OPENDIR, u32s(0, 0));
+    await h.dispatcher.idle();
+    assert.equal(h.fileSystem.lookupCount(), before);
+    assert.equal(h.fileSystem.openHandles(), 0);
+  });
+
+  it('answers EIO when the kernel refuses a reply', async () => {
+    const h = await new Harness().initialized();
+    const replies: number[] = [];
+    h.outcome = 'refused';
+    h.onReply = (reply) => replies.push(reply.errno);
+    await h.call(OPCODE.STATFS);
+    assert.deepEqual(replies, [0, ERRNO.EIO]);
+  });
+
+  it('asks for no flush of what is open for reading only', async () => {
+    const h = await new Harness().initialized();
+    const { ino } = await h.fileSystem.mknod(CALLER, ROOT_INO, Buffer.from('f'), 0o100644, 0);
+    const flagsOf = async (flags: number): Promise<number> =>
+      (await h.call(OPCODE.OPEN, u32s(flags, 0), { nodeId: ino })).body.readUInt32LE(8);
+    assert.equal((await flagsOf(0)) & FOPEN.NOFLUSH, FOPEN.NOFLUSH);
+    for (const flags of [1, 2]) assert.equal((await flagsOf(flags)) & FOPEN.NOFLUSH, 0);
+    assert.equal((await flagsOf(0o40000)) & FOPEN.DIRECT_IO, FOPEN.DIRECT_IO);
+  });
+
+  it('counts only the readdirplus entries that fit as looked up', async () => {
+    const h = await new Harness().initialized();
+    for (let i = 0; i < 50; i++) {
+      const { ino } = await h.fileSystem.mkdir(
+        CALLER,
+        ROOT_INO,
+        Buffer.from(`directory-${i}-${'x'.repeat(i)}`),
+        0o755,
+      );
+      h.fileSystem.forget(ino as Ino, 1);
+    }
+    const handle = await h.fileSystem.opendir(ROOT_INO);
+    let [cookie, seen] = [0, 0];
+    for (;;) {
+      const read = Buffer.concat([u64s(handle, cookie), u32s(4096, 0), u64s(0), u32s(0, 0)]);
+      const { body } = await h.call(OPCODE.READDIRPLUS, read);
+      if (body.length === 0) break;
+      assert.ok(body.length <= 4096);
+      for (let at = 0; at < body.length; ) {
+        if (body.readBigUInt64LE(at) !== 0n) seen++;
+        cookie = Number(body.readBigUInt64LE(at + 136));
+        at += (128 + 24 + body.readUInt32LE(at + 144) + 7) & ~7;
+      }
+    }
+    assert.equal(seen, 50);
+    assert.equal(h.fileSystem.lookupCount(), 50);
+  });
+
+  it('answers ESTALE when another mount created the file first, unless O_EXCL was asked for', async () => {
+    const h = await new Harness().initialized();
+    await h.fileSystem.mknod(CALLER, ROOT_INO, Buffer.from('f'), 0o100644, 0);
+    const create = (flags: number) => Buffer.concat([u32s(flags, 0o644, 0, 0), cstrings('f')]);
+    assert.equal((await h.call(OPCODE.CREATE, create(0o102))).errno, ERRNO.ESTALE);
+    assert.equal((await h.call(OPCODE.CREATE, create(0o302))).errno, ERRNO.EEXIST);
+  });
+
+  it('refuses offsets and sizes that are too large', async () => {
+    const h = await new Harness().initialized();
+    const created = await h.call(OPCODE.CREATE, Buffer.concat([u32s(0o102, 0o644, 0, 0), cstrings('f')]));
+    const [ino, handle] = [inoOf(created), Number(created.body.readBigUInt64LE(128))];
+    const huge = 2 ** 62;
+    const write = Buffer.concat([u64s(handle, huge), u32s(1, 0), u64s(0), u32s(2, 0), Buffer.from('x')]);
+    assert.equal((await h.call(OPCODE.WRITE, write, { nodeId: ino })).errno, ERRNO.EFBIG);
+    const setattr = Buffer.concat([u32s(8, 0), u64s(0, huge, 0, 0, 0, 0), u32s(0, 0, 0, 0, 0, 0, 0, 0)]);
+    assert.equal((await h.call(OPCODE.SETATTR, setattr, { nodeId: ino })).errno, ERRNO.EFBIG);
+    const read = Buffer.concat([u64s(handle, huge), u32s(100, 0), u64s(0), u32s(2, 0)]);
+    assert.equal((await h.call(OPCODE.READ, read, { nodeId: ino })).body.length, 0);
+  });
+
+  it('has no access lists: system attributes are refused', async () => {
+    const h = await new Harness().initialized();
+    const acl = Buffer.concat([u32s(100, 0), cstrings('system.posix_acl_access')]);
+    assert.equal((await h.call(OPCODE.GETXATTR, acl)).errno, ERRNO.EOPNOTSUPP);
+    const user = Buffer.concat([u32s(100, 0), cstrings('user.x')]);
+    assert.equal((await h.call(OPCODE.GETXATTR, user)).errno, ERRNO.ENODATA);
+  });
+
+  it('logs errors of the file system that are EIO, and no others', async () => {
+    const fileSystem = new MemoryFileSystem({ clock: CLOCK });
+    fileSystem.readlink = async () => {
+      throw new FsError('EIO', 'no replica');
+    };
+    const h = await new Harness(fileSystem).initialized();
+    assert.equal((await h.call(OPCODE.READLINK)).errno, ERRNO.EIO);
+    assert.equal((await h.call(OPCODE.LOOKUP, cstrings('missing'))).errno, ERRNO.ENOENT);
+    assert.equal(h.log.filter((line) => line.startsWith('warn')).length, 1);
+  });
+});
