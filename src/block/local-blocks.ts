@@ -12,6 +12,7 @@ export class LocalBlocks {
   readonly #store: BlockStore;
   readonly #logger: Logger;
   #corruptFound = 0;
+  #replaced = 0;
 
   constructor(components: { readonly store: BlockStore; readonly logger: Logger }) {
     this.#store = components.store;
@@ -27,6 +28,11 @@ export class LocalBlocks {
     return this.#corruptFound;
   }
 
+  /** Bad copies replaced because a reader or another node put the block again. */
+  get replaced(): number {
+    return this.#replaced;
+  }
+
   /**
    * Durable when resolved. A copy that is there already is read and hashed: a reader that found it bad puts the block
    * again, and the bad copy must go then.
@@ -39,6 +45,7 @@ export class LocalBlocks {
     if (present === 'corrupt') this.noteCorrupt(id);
     await this.#store.delete(id);
     await this.#store.put(id, data);
+    this.#replaced++;
     return { existed: false };
   }
 

@@ -81,11 +81,6 @@ export class Layout {
     return out;
   }
 
-  /** Number of extents in [from, to) as far as loaded. */
-  count(from: number, to: number): number {
-    return this.find(from, to).length;
-  }
-
   /** Applies a write: `extents` replace what they cover. */
   write(extents: readonly MappedExtent[]): void {
     for (const extent of extents) {

@@ -19,7 +19,7 @@ export async function nodeInfo(context: BlockContext, request: NodeInfoRequest):
     positions: ring.core.ownMembers.map(memberToWire),
     ring: request.withRing ? ring.core.knownMembers().map(memberToWire) : [],
     corruptFound: local.corruptFound,
-    repaired: repair.repaired,
+    repaired: repair.repaired + local.replaced,
     underReplicated: repair.underReplicated,
     readOnly: stats.availableBytes < BLOCK_SIZE_BYTES_MAX,
   };
