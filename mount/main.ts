@@ -112,7 +112,7 @@ function makeFrontEnd(
 ): FrontEnd {
   const directory = options.mountPoint;
   if (driver === 'devfuse')
-    return new DevfuseFrontEnd({ fileSystem, logger }, { directory, allowOther: options.allowOther });
+    return new DevfuseFrontEnd({ fileSystem, logger, timers }, { directory, allowOther: options.allowOther });
   const isRoot = process.getuid?.() === 0;
   return new FuseNativeFrontEnd(
     { fileSystem, logger, timers },

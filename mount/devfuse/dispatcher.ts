@@ -5,6 +5,7 @@ import type { Logger } from '../../src/ports/logger.ts';
 import type { Channel, ReplyOutcome } from './channel.ts';
 import type { HandlerContext, Reply, Request } from './handlers/handler.ts';
 import { HANDLERS } from './handlers/table.ts';
+import { type InterruptPolicy, immediateInterrupts, type PendingRequest } from './interrupts.ts';
 import { type Validities, validityOf } from './protocol/attributes.ts';
 import { INIT_FLAG, OPCODE, opcodeName } from './protocol/constants.ts';
 import { decodeBatchForget, decodeForget } from './protocol/entries.ts';
@@ -32,6 +33,8 @@ export interface DispatcherComponents {
   readonly fileSystem: FileSystem;
   readonly logger: Logger;
   readonly observer?: OperationObserver;
+  /** Default: an interrupted request ends at once. */
+  readonly interrupts?: InterruptPolicy;
 }
 
 /** Gives every request to its handler and sends the answer. Nothing that arrives makes it throw. */
@@ -40,9 +43,10 @@ export class Dispatcher {
   readonly #fileSystem: FileSystem;
   readonly #logger: Logger;
   readonly #observer: OperationObserver | undefined;
+  readonly #interrupts: InterruptPolicy;
   readonly #options: DispatcherOptions;
   readonly #validities: Validities;
-  readonly #abortByUnique = new Map<number, AbortController>();
+  readonly #pending = new Map<number, PendingRequest>();
   readonly #idleWaiters: (() => void)[] = [];
   #context: HandlerContext | undefined;
   #resolveInitialized: (negotiated: Negotiated) => void = () => {};
@@ -55,6 +59,7 @@ export class Dispatcher {
     this.#fileSystem = components.fileSystem;
     this.#logger = components.logger;
     this.#observer = components.observer;
+    this.#interrupts = components.interrupts ?? immediateInterrupts;
     this.#options = options;
     this.#validities = {
       entry: validityOf(options.entryTimeoutMs),
@@ -71,13 +76,12 @@ export class Dispatcher {
   /** Interrupts everything that is being answered: nobody waits for it any more. */
   connectionEnded(): void {
     this.#rejectInitialized(new Error('the connection ended before it was negotiated'));
-    for (const controller of this.#abortByUnique.values()) controller.abort(new FsError('EINTR'));
+    for (const { controller } of this.#pending.values()) controller.abort(new FsError('EINTR'));
   }
 
   /** Resolves when no request is being answered. */
   async idle(): Promise<void> {
-    while (this.#abortByUnique.size > 0)
-      await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    while (this.#pending.size > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
   /** A RequestSink. */
@@ -150,9 +154,9 @@ export class Dispatcher {
   }
 
   #interrupt(header: RequestHeader, body: RequestReader): void {
-    let controller: AbortController | undefined;
+    let interrupted: number;
     try {
-      controller = this.#abortByUnique.get(body.id());
+      interrupted = body.id();
     } catch (error) {
       this.#logger.error({ err: error }, 'undecodable interrupt from the kernel');
       this.#channel.reply([encodeError(header.unique, ERRNO.EINVAL)]);
@@ -160,8 +164,9 @@ export class Dispatcher {
     }
     // An interrupt that is carried out is not answered. EAGAIN: the request may still be with the other reader, so the
     // kernel sends the interrupt again; when the request has been answered, it does not.
-    if (controller === undefined) this.#channel.reply([encodeError(header.unique, ERRNO.EAGAIN)]);
-    else controller.abort(new FsError('EINTR'));
+    const request = this.#pending.get(interrupted);
+    if (request === undefined) this.#channel.reply([encodeError(header.unique, ERRNO.EAGAIN)]);
+    else this.#interrupts.interrupt(request, () => this.#pending.get(interrupted) === request);
   }
 
   /** Never rejects. */
@@ -170,7 +175,7 @@ export class Dispatcher {
     const operation = opcodeName(opcode);
     const begun = this.#observer?.begin(operation) ?? 0;
     const controller = new AbortController();
-    this.#abortByUnique.set(unique, controller);
+    this.#pending.set(unique, { pid: header.pid, controller });
     let errno = 0;
     try {
       this.#deliver(unique, await this.#handle(header, body, controller.signal));
@@ -178,10 +183,10 @@ export class Dispatcher {
       errno = this.#errnoOf(error, header);
       this.#channel.reply([encodeError(unique, errno)]);
     } finally {
-      this.#abortByUnique.delete(unique);
+      this.#pending.delete(unique);
       this.#observer?.end(operation, begun, errno);
       done();
-      if (this.#abortByUnique.size === 0) for (const wake of this.#idleWaiters.splice(0)) wake();
+      if (this.#pending.size === 0) for (const wake of this.#idleWaiters.splice(0)) wake();
     }
   }
 

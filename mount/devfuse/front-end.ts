@@ -1,5 +1,6 @@
 import { endianness } from 'node:os';
 import { assert, defined } from '../../src/base/assert.ts';
+import type { Timers } from '../../src/ports/clock.ts';
 import type { FileSystem } from '../../src/ports/file-system.ts';
 import type { Logger } from '../../src/ports/logger.ts';
 import type { FrontEnd, StopOptions } from '../front-end.ts';
@@ -7,6 +8,7 @@ import { checkDevfuse, checkMountPoint, MountError, umountPath } from '../mount-
 import { Channel } from './channel.ts';
 import { KernelDevice } from './device.ts';
 import { Dispatcher, type OperationObserver } from './dispatcher.ts';
+import { GracefulInterrupts } from './interrupts.ts';
 import { InvalidationQueue } from './invalidation-queue.ts';
 import { mountKernel, raiseReadahead } from './kernel-mount.ts';
 import {
@@ -21,6 +23,7 @@ import { REQUEST_OVERHEAD_BYTES } from './protocol/constants.ts';
 export interface DevfuseComponents {
   readonly fileSystem: FileSystem;
   readonly logger: Logger;
+  readonly timers: Timers;
   readonly observer?: OperationObserver;
 }
 
@@ -89,7 +92,8 @@ export class DevfuseFrontEnd implements FrontEnd {
 
   /** Answers requests until the kernel ends the connection. Not awaited: it lives as long as the mount. */
   #serve(device: KernelDevice): Dispatcher {
-    const { fileSystem, logger, observer } = this.#components;
+    const { fileSystem, logger, timers, observer } = this.#components;
+    const interrupts = new GracefulInterrupts({ timers });
     const channel = new Channel(
       { device, logger },
       {
@@ -98,7 +102,7 @@ export class DevfuseFrontEnd implements FrontEnd {
       },
     );
     const dispatcher = new Dispatcher(
-      { channel, fileSystem, logger, ...(observer !== undefined && { observer }) },
+      { channel, fileSystem, logger, interrupts, ...(observer !== undefined && { observer }) },
       {
         init: {
           maxWriteBytes: MAX_WRITE_BYTES,

@@ -272,6 +272,12 @@ export const RING_ALONE_WITHOUT_SEEDS_MS = 500;
 export const RING_TICK_MS = 100;
 /** A node that does not answer a ring message for this long is taken for dead: several times an event loop stall. */
 export const RING_CALL_TIMEOUT_MS = 1500;
+/** A node lost less than this ago may only have stalled: alone, a put waits a moment for it. */
+export const RING_RECENT_MS = 5000;
+/** A tick that comes this late means that the process itself stood still. */
+export const RING_STALL_MS = 500;
+/** How long a put waits for a majority of the nodes that were in the ring a moment ago. */
+export const RING_SETTLE_MS = 2000;
 /** Addresses that a node remembers to look for split-off parts of the ring. */
 export const RING_CONTACTS_MAX = 256;
 /** Hops of an iterative lookup; a ring of 2^64 nodes needs fewer. */

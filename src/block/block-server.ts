@@ -131,9 +131,9 @@ export class BlockServer {
     return this.#ring.joined;
   }
 
-  /** Names of the nodes in the ring that this node knows of, its own included, in order. */
+  /** Names of the nodes whose blocks this node's neighbourhood of the ring serves, its own included, in order. */
   ringNodes(): string[] {
-    return [...new Set(this.#ring.core.knownMembers().map((m) => m.nodeId))].sort();
+    return [...new Set([...this.#ring.core.machines, this.#context.nodeId])].sort();
   }
 
   info(withRing = false): Promise<NodeInfo> {

@@ -68,7 +68,7 @@ export class Replication {
     const { nodeId, replicas } = this.#options;
     let existed = false;
     for (let round = 0; round < ROUNDS_MAX; round++) {
-      const { owners } = await ring.lookup(toPosition(id), replicas);
+      const { owners } = await ring.settledOwners(toPosition(id), replicas);
       const own = owners.find((m) => m.nodeId === nodeId);
       if (own === undefined) {
         throw new BlockRequestError(BlockErrorCode.NOT_OWNER, `${nodeId} does not own this block`);

@@ -5,6 +5,9 @@ import {
   RING_CALL_TIMEOUT_MS,
   RING_CONTACTS_MAX,
   RING_LOOKUP_HOPS_MAX,
+  RING_RECENT_MS,
+  RING_SETTLE_MS,
+  RING_STALL_MS,
   RING_TICK_MS,
 } from '../base/limits.ts';
 import { ChordNode } from '../core/chord/chord-node.ts';
@@ -13,6 +16,7 @@ import type { ChordMessage, ChordReply, ChordRequest, Member, OwnersAnswer } fro
 import { BlockErrorCode } from '../gen/ringfs/v1/block.ts';
 import type { TimerHandle, Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
+import { RpcError } from '../ports/rpc.ts';
 import type { Peers } from './peers.ts';
 import {
   BlockRequestError,
@@ -54,6 +58,11 @@ export class RingDriver {
   readonly #core: ChordNode;
   /** Where members of the ring were seen, the least recently seen first. */
   readonly #contacts = new Map<string, true>();
+  /** Nodes in the ring at the last tick, and when others were lost. */
+  #present: ReadonlySet<string> = new Set();
+  readonly #lost = new Map<string, number>();
+  #lastTickMs = 0;
+  #stalledAtMs = Number.NEGATIVE_INFINITY;
   #timer: TimerHandle | undefined;
   #ticks = 0;
   #nextContact = 0;
@@ -81,6 +90,7 @@ export class RingDriver {
   start(): void {
     this.#running = true;
     this.#startedAtMs = this.#components.timers.nowMs();
+    this.#lastTickMs = this.#startedAtMs;
     this.#tick();
   }
 
@@ -121,6 +131,21 @@ export class RingDriver {
     return this.#core.owners(key, count);
   }
 
+  /**
+   * The owners for storing. While they are too few for a majority of the nodes that there were a moment ago, waits: two
+   * rings may be merging, or nodes that only stalled come back. Else a node would take itself for the only owner.
+   */
+  async settledOwners(key: Position, count: number): Promise<DoneAnswer> {
+    const { timers } = this.#components;
+    const deadline = timers.nowMs() + RING_SETTLE_MS;
+    for (;;) {
+      const answer = await this.lookup(key, count);
+      const expected = Math.min(count, this.#recentNodes());
+      if (answer.owners.length > expected / 2 || timers.nowMs() >= deadline) return answer;
+      await timers.sleep(RING_TICK_MS);
+    }
+  }
+
   /** Asks other nodes where its own knowledge does not do. Throws BlockRequestError UNAVAILABLE. */
   async lookup(key: Position, count: number): Promise<DoneAnswer> {
     let answer = this.#core.owners(key, count);
@@ -157,8 +182,25 @@ export class RingDriver {
     throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, `no answer about the ring from ${member.nodeId}`);
   }
 
+  #recentNodes(): number {
+    const now = this.#components.timers.nowMs();
+    for (const [nodeId, lostAtMs] of this.#lost)
+      if (now - lostAtMs > RING_RECENT_MS) this.#lost.delete(nodeId);
+    const known = this.#core.knownMembers().map((m) => m.nodeId);
+    return new Set([...known, ...this.#present, ...this.#lost.keys()]).size;
+  }
+
+  /** Whether this process itself stood still: what it did not hear meanwhile says nothing about others. */
+  #hasStalled(): boolean {
+    const now = this.#components.timers.nowMs();
+    if (now - this.#lastTickMs > RING_STALL_MS) this.#stalledAtMs = now;
+    return now - this.#stalledAtMs < RING_CALL_TIMEOUT_MS;
+  }
+
   #tick(): void {
     if (!this.#running) return;
+    this.#hasStalled();
+    this.#lastTickMs = this.#components.timers.nowMs();
     this.#timer = this.#components.timers.after(RING_TICK_MS, () => this.#tick());
     this.#ticks++;
     this.#core.tick();
@@ -192,10 +234,16 @@ export class RingDriver {
   }
 
   #remember(): void {
-    for (const { address } of this.#core.knownMembers()) {
+    const members = this.#core.knownMembers();
+    for (const { address } of members) {
       this.#contacts.delete(address);
       this.#contacts.set(address, true);
     }
+    const present = new Set(members.map((m) => m.nodeId));
+    const now = this.#components.timers.nowMs();
+    for (const nodeId of this.#present) if (!present.has(nodeId)) this.#lost.set(nodeId, now);
+    for (const nodeId of present) this.#lost.delete(nodeId);
+    this.#present = present;
     for (const address of this.#contacts.keys()) {
       if (this.#contacts.size <= RING_CONTACTS_MAX) break;
       this.#contacts.delete(address);
@@ -206,7 +254,7 @@ export class RingDriver {
     if (this.#joined) return;
     const { timers, logger } = this.#components;
     const { nodeId, address } = this.#options;
-    const others = this.#core.knownMembers().some((m) => m.nodeId !== nodeId);
+    const others = [...this.#core.machines].some((other) => other !== nodeId);
     const seeds = this.#options.seeds().some((seed) => seed !== address);
     const patienceMs = seeds ? RING_ALONE_AFTER_MS : RING_ALONE_WITHOUT_SEEDS_MS;
     if (!others && timers.nowMs() - this.#startedAtMs < patienceMs) return;
@@ -242,8 +290,11 @@ export class RingDriver {
       }
     } catch (error) {
       logger.debug({ address, error }, 'ring message failed');
-      peers.giveUp(address);
-      if (message.nodeId !== undefined) this.#core.nodeDown(message.nodeId);
+      const late = error instanceof RpcError && error.code === 'deadline';
+      if (!late || !this.#hasStalled()) {
+        peers.giveUp(address);
+        if (message.nodeId !== undefined) this.#core.nodeDown(message.nodeId);
+      }
     }
     this.#core.failed(id, failure);
     this.#flush();

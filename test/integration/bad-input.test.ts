@@ -130,7 +130,11 @@ describe('a data directory that does not fit', () => {
   after(() => cluster.remove());
 
   it('a mount point that is already mounted', () => {
-    refuses(ringfs('mount', defined(cluster.addresses[0], 'address'), cluster.mount), 1, /already a mount point/);
+    refuses(
+      ringfs('mount', defined(cluster.addresses[0], 'address'), cluster.mount),
+      1,
+      /already a mount point/,
+    );
   });
 
   it('another number of servers, another cluster, another format version', async () => {

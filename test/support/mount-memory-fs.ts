@@ -35,7 +35,7 @@ const timers = systemTimers();
 const fileSystem = new StallingFileSystem({ clock: timers });
 const frontEnd: FrontEnd =
   kind === 'devfuse'
-    ? new DevfuseFrontEnd({ fileSystem, logger }, { directory, attrTimeoutMs: 3_600_000 })
+    ? new DevfuseFrontEnd({ fileSystem, logger, timers }, { directory, attrTimeoutMs: 3_600_000 })
     : new FuseNativeFrontEnd({ fileSystem, logger, timers }, { directory });
 
 /** Changes a file of the root directory as another client would: not through this kernel. */

@@ -3,7 +3,12 @@ import { seededRandom } from '../../src/base/random.ts';
 import { type ConfChange, encodeConfChange } from '../../src/core/raft/conf-change.ts';
 import { createMessage } from '../../src/core/raft/messages.ts';
 import { RawNode } from '../../src/core/raft/raw-node.ts';
-import type { ProposeConfChangeResult, RaftConfig, RaftInitialState, Ready } from '../../src/core/raft/types.ts';
+import type {
+  ProposeConfChangeResult,
+  RaftConfig,
+  RaftInitialState,
+  Ready,
+} from '../../src/core/raft/types.ts';
 import {
   EntryType,
   type RaftConfState,

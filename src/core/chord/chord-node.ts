@@ -104,6 +104,11 @@ export class ChordNode {
     return this.#rules.own;
   }
 
+  /** Machines among the successors of this one's virtual nodes, itself perhaps included. */
+  get machines(): ReadonlySet<string> {
+    return this.#machines;
+  }
+
   /** Every member that this machine knows of, its own included, in ring order from the lowest position. */
   knownMembers(): Member[] {
     const known = new Map<Position, Member>();

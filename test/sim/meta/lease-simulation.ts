@@ -151,7 +151,9 @@ export class LeaseSimulation {
     const found = (await client.lookup(ROOT, bytes(name))) !== undefined;
     this.reads++;
     if (changing || toggled.changes !== changes || found === exists) return;
-    this.violations.push(`${this.timers.nowMs()} ms: client ${i}: ${name} ${found ? 'still exists' : 'is missing'}`);
+    this.violations.push(
+      `${this.timers.nowMs()} ms: client ${i}: ${name} ${found ? 'still exists' : 'is missing'}`,
+    );
   }
 
   async #change(client: MetaClient): Promise<void> {

@@ -21,9 +21,11 @@ async function simulate(options: Omit<LeaseSimulationOptions, 'seed'>): Promise<
 }
 
 describe('no client reads what another one has been told is gone', () => {
-  it('with a steady leader', () => simulate({ clients: 4, durationMs: 4000, faults: false, failovers: false }));
+  it('with a steady leader', () =>
+    simulate({ clients: 4, durationMs: 4000, faults: false, failovers: false }));
   it('with broken streams and clients cut off', () =>
     simulate({ clients: 4, durationMs: 8000, faults: true, failovers: false }));
-  it('with changes of leader', () => simulate({ clients: 3, durationMs: 8000, faults: false, failovers: true }));
+  it('with changes of leader', () =>
+    simulate({ clients: 3, durationMs: 8000, faults: false, failovers: true }));
   it('with all of it', () => simulate({ clients: 4, durationMs: 10_000, faults: true, failovers: true }));
 });

@@ -1,6 +1,6 @@
 import type { Random } from '../../../src/base/random.ts';
-import type { RaftConfState, RaftEntry } from '../../../src/gen/ringfs/v1/raft.ts';
 import type { HardState } from '../../../src/core/raft/types.ts';
+import type { RaftConfState, RaftEntry } from '../../../src/gen/ringfs/v1/raft.ts';
 
 /** A store whose unsynced writes are lost from some point on when its machine dies. `T` is changed by functions. */
 class CrashableStore<T> {

@@ -35,7 +35,8 @@ export class Oracle {
   /** Election safety; leader completeness. `termAt` reads the new leader's log. */
   elected(id: string, term: number, firstIndex: number, termAt: (index: number) => number | undefined): void {
     const known = this.#leaders.get(term);
-    if (known !== undefined && known !== id) throw new SafetyViolation(`${known} and ${id} lead term ${term}`);
+    if (known !== undefined && known !== id)
+      throw new SafetyViolation(`${known} and ${id} lead term ${term}`);
     this.#leaders.set(term, id);
     for (let index = this.#committed.length; index >= firstIndex; index--) {
       const committed = this.#committed[index - 1]!;
@@ -72,7 +73,8 @@ export class Oracle {
 
   /** State machine safety: with log matching, the same term at an index is the same entry. */
   applied(id: string, entry: RaftEntry, previous: number): void {
-    if (entry.index !== previous + 1) throw new SafetyViolation(`${id} applies ${entry.index} after ${previous}`);
+    if (entry.index !== previous + 1)
+      throw new SafetyViolation(`${id} applies ${entry.index} after ${previous}`);
     const known = this.#committed[entry.index - 1];
     if (known?.term !== entry.term) throw new SafetyViolation(`${id} applies another entry ${entry.index}`);
   }

@@ -1,6 +1,11 @@
 import type { ServerId } from '../../../src/base/ids.ts';
 import { type Random, seededRandom } from '../../../src/base/random.ts';
-import { type ConfChange, type ConfChangeKind, type ConfChangeStep, encodeConfChange } from '../../../src/core/raft/conf-change.ts';
+import {
+  type ConfChange,
+  type ConfChangeKind,
+  type ConfChangeStep,
+  encodeConfChange,
+} from '../../../src/core/raft/conf-change.ts';
 import type { RaftConfState, RaftMessage } from '../../../src/gen/ringfs/v1/raft.ts';
 import { EventQueue } from './event-queue.ts';
 import { type NetworkWeather, SimNetwork } from './network.ts';
@@ -262,7 +267,8 @@ class Simulation implements World {
       }
     }
     this.trace('partition', style, victim.id);
-    if (this.random.below(2) === 0) this.after(this.random.below(60 * TICK_UNITS), () => this.#network.heal());
+    if (this.random.below(2) === 0)
+      this.after(this.random.below(60 * TICK_UNITS), () => this.#network.heal());
   }
 
   #transfer(): void {
@@ -322,7 +328,8 @@ class Simulation implements World {
       autoLeave: false,
     };
     const initial: RaftConfState = { ...empty, voters: ids.slice(0, voters) };
-    for (const [i, id] of ids.entries()) this.#nodes.push(new SimNode(this, id, i < voters ? initial : empty));
+    for (const [i, id] of ids.entries())
+      this.#nodes.push(new SimNode(this, id, i < voters ? initial : empty));
   }
 
   #drawWeather(): NetworkWeather {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fromHex } from '../../../src/base/bytes.ts';
+import { RING_SETTLE_MS } from '../../../src/base/limits.ts';
 import { BlockErrorCode } from '../../../src/gen/ringfs/v1/block.ts';
 import { BlockCluster, errorCode } from '../../support/block-cluster.ts';
 import { blockIdOf, testBlock, testBlocks } from '../../support/test-blocks.ts';
@@ -145,12 +146,18 @@ describe('block server with failures', () => {
     await cluster.stop();
   });
 
-  it('the last of three still stores', async () => {
+  it('the last of three stores alone, but first waits a moment for the others', async () => {
     const cluster = await ringOf(THREE);
     await cluster.kill('c');
     await cluster.kill('b');
+    const before = cluster.timers.nowMs();
     const reply = await cluster.put('a', testBlock(1));
     assert.deepEqual(reply, { $case: 'put', value: { durableCopies: 1, existed: false } });
+    assert.ok(cluster.timers.nowMs() - before >= RING_SETTLE_MS, 'it did not wait');
+    await cluster.timers.advance(10_000);
+    const later = cluster.timers.nowMs();
+    await cluster.put('a', testBlock(2));
+    assert.ok(cluster.timers.nowMs() - later < 100, 'it still waits for nodes long gone');
     await cluster.stop();
   });
 

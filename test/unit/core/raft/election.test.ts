@@ -38,7 +38,10 @@ describe('leader election (Raft paper, 5.2)', () => {
   it('election timeouts are drawn from [n, 2n)', () => {
     const seen = new Set<number>();
     for (let seed = 0; seed < 100; seed++) {
-      const node = createNode(String.fromCharCode(65 + seed), confState([String.fromCharCode(65 + seed), 'z']));
+      const node = createNode(
+        String.fromCharCode(65 + seed),
+        confState([String.fromCharCode(65 + seed), 'z']),
+      );
       let ticks = 0;
       while (node.status().role === 'follower') {
         node.tick();
