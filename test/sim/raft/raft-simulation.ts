@@ -72,7 +72,7 @@ class Simulation implements World {
     this.earlySend = this.random.below(2) === 0;
     this.#membership = this.random.below(2) === 0;
     this.#faultEvery = 3 + this.random.below([20, 60][this.random.below(2)]!);
-    this.#membershipEvery = 4 + this.random.below(60);
+    this.#membershipEvery = 3 + this.random.below([8, 60][this.random.below(2)]!);
     this.stepUnitsMax = [5, 40, 200][this.random.below(3)]!;
     const environment = {
       random: this.random,
@@ -113,8 +113,9 @@ class Simulation implements World {
     this.after(60 * TICK_UNITS, () => done(false));
   }
 
-  strikes(node: SimNode): boolean {
-    if (!this.#chaos || this.random.below(STRIKE_ONE_IN) > 0) return false;
+  strikes(id: string): boolean {
+    const node = this.#node(id);
+    if (node === undefined || !this.#chaos || this.random.below(STRIKE_ONE_IN) > 0) return false;
     this.#crash(node);
     return true;
   }

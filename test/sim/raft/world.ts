@@ -1,7 +1,6 @@
 import type { Random } from '../../../src/base/random.ts';
-import type { RaftMessage } from '../../../src/gen/ringfs/v1/raft.ts';
+import type { RaftConfState, RaftMessage } from '../../../src/gen/ringfs/v1/raft.ts';
 import type { Oracle } from './oracle.ts';
-import type { SimNode } from './sim-node.ts';
 
 /** Mistakes that a driver could make; the checkers have to notice each of them. */
 export type PlantedBug =
@@ -72,8 +71,8 @@ export interface World {
   /** Virtual time for a write, a send, an application: up to so many units, in which anything may happen. */
   readonly stepUnitsMax: number;
   after(delay: number, action: () => void): void;
-  /** Whether `node` dies before its next step. */
-  strikes(node: SimNode): boolean;
+  /** Whether the node dies before its next step. */
+  strikes(id: string): boolean;
   send(message: RaftMessage): void;
   /** Streams a snapshot; `done` hears how it went, unless the answer is lost. */
   sendSnapshot(snapshot: SimSnapshot, message: RaftMessage, done: (ok: boolean) => void): void;
@@ -83,5 +82,5 @@ export interface World {
 export interface SimSnapshot {
   readonly index: number;
   readonly term: number;
-  readonly confState: import('../../../src/gen/ringfs/v1/raft.ts').RaftConfState;
+  readonly confState: RaftConfState;
 }

@@ -10,12 +10,15 @@ import {
   encodeConfChange,
   LEAVE_JOINT,
 } from '../../../../src/core/raft/conf-change.ts';
-import { RaftMessageType as T } from '../../../../src/gen/ringfs/v1/raft.ts';
+import { EntryType, RaftMessageType as T } from '../../../../src/gen/ringfs/v1/raft.ts';
 import {
   confState,
   createNode,
+  drain,
   ELECTION_TICKS,
+  entry,
   HEARTBEAT_TICKS,
+  message,
   TestCluster,
   turn,
 } from '../../../support/raft-cluster.ts';
@@ -127,12 +130,27 @@ describe('membership changes', () => {
   });
 
   it('a new leader takes no change before it applied what it found in its log', () => {
-    const node = createNode('a', confState(['a']));
+    const inherited = {
+      ...entry(1, 1),
+      type: EntryType.CONF_CHANGE,
+      data: encodeConfChange(change(step('remove', 'c'))),
+    };
+    const hardState = { term: 1, votedFor: undefined, commit: 0 };
+    const node = createNode('a', confState(['a', 'b', 'c']), {
+      initial: { hardState, entries: [inherited] },
+    });
     node.campaign();
+    node.step(message(T.PRE_VOTE_RESPONSE, 'b', 'a', 2));
     turn(node);
+    node.step(message(T.VOTE_RESPONSE, 'b', 'a', 2));
+    drain(node);
     assert.equal(node.status().role, 'leader');
     const data = encodeConfChange(change(step('add-learner', 'd')));
-    assert.equal(node.proposeConfChange(data).ok, true, 'its log was empty');
+    assert.deepEqual(node.proposeConfChange(data), { ok: false, reason: 'conf-change-pending' });
+    node.step(message(T.APPEND_RESPONSE, 'b', 'a', 2, { index: 2 }));
+    drain(node);
+    assert.deepEqual(node.status().confState, confState(['a', 'b']));
+    assert.equal(node.proposeConfChange(data).ok, true);
   });
 
   it('nonsense is refused, and changes nothing when it is applied nevertheless', () => {
