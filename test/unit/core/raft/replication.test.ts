@@ -151,9 +151,18 @@ describe('log replication (Raft paper, 5.3)', () => {
     const node = createNode('a', ABC);
     node.step(message(T.APPEND, 'b', 'a', 1, { entries: [entry(1, 1), entry(2, 1)] }));
     const ready = node.ready();
-    node.step(message(T.APPEND, 'c', 'a', 2, { entries: [entry(1, 2, 'x')] }));
+    const others = [entry(1, 2, 'x'), entry(2, 2, 'y'), entry(3, 2, 'z')];
+    node.step(message(T.APPEND, 'c', 'a', 2, { entries: others }));
     node.advance(ready);
-    assert.deepEqual(node.ready().entries, [entry(1, 2, 'x')]);
+    assert.deepEqual(node.ready().entries, others);
+  });
+
+  it('entries that are replaced after they were persisted are persisted again', () => {
+    const node = createNode('a', ABC);
+    node.step(message(T.APPEND, 'b', 'a', 1, { entries: [entry(1, 1), entry(2, 1)] }));
+    drain(node);
+    node.step(message(T.APPEND, 'c', 'a', 2, { index: 1, logTerm: 1, entries: [entry(2, 2), entry(3, 2)] }));
+    assert.deepEqual(node.ready().entries, [entry(2, 2), entry(3, 2)]);
   });
 
   it('a committed entry is never replaced', () => {
@@ -177,6 +186,15 @@ describe('commitment (Raft paper, 5.4.2)', () => {
     assert.equal(node.status().commit, 1);
     node.advance(ready);
     assert.equal(node.status().commit, 2);
+  });
+
+  it('the leader does not count what was proposed while an earlier Ready was being persisted', () => {
+    const node = replicatingLeader();
+    node.propose(bytes('x'));
+    const ready = node.ready();
+    node.propose(bytes('y'));
+    node.advance(ready);
+    assert.equal(progressOf(node, 'a').match, 2);
   });
 
   it('a majority without the leader commits too', () => {
