@@ -8,12 +8,12 @@ const SEEDS_RUN_TWICE = 25;
 /** A planted bug shows within so many seeds from the given one; the first that does when this was written. */
 const BUG_SEEDS_MAX = 400;
 const BUGS: readonly (readonly [PlantedBug, number])[] = [
-  ['send-before-persist', 67],
-  ['count-unpersisted-self', 64],
-  ['forget-vote', 167],
+  ['send-before-persist', 40],
+  ['count-unpersisted-self', 11],
+  ['forget-vote', 95],
   ['skip-fsync', 1],
   ['read-without-lease', 2],
-  ['read-before-apply', 2],
+  ['read-before-apply', 5],
 ];
 
 function add(total: SimulationCounts, counts: SimulationCounts): void {
@@ -46,10 +46,10 @@ describe('Raft simulation', () => {
   for (const [bug, from] of BUGS) {
     it(`the checkers notice a driver that makes the mistake ${bug}`, (t) => {
       let seed = from;
-      let { violation } = runRaftSimulation(seed, { bug });
+      let { violation } = runRaftSimulation(seed, { bug, strikeOneIn: 150 });
       while (violation?.name !== 'SafetyViolation' && seed < from + BUG_SEEDS_MAX) {
         seed += 1;
-        violation = runRaftSimulation(seed, { bug }).violation;
+        violation = runRaftSimulation(seed, { bug, strikeOneIn: 150 }).violation;
       }
       assert.equal(violation?.name, 'SafetyViolation', `unnoticed from seed ${from} to ${seed}`);
       t.diagnostic(`seed ${seed}: ${violation?.message}`);

@@ -14,6 +14,8 @@ export type PlantedBug =
 export interface RaftSimulationOptions {
   /** Ticks of faults before everything is healed. Default 300. */
   readonly chaosTicks?: number;
+  /** Of a node's writes, sends and applications, one in so many is its last. Default 1000. */
+  readonly strikeOneIn?: number;
   readonly bug?: PlantedBug;
   /** Called with every traced event; for debugging a seed. */
   readonly onTrace?: (line: string) => void;
