@@ -3,9 +3,10 @@ import { BlockReply, BlockRequest, GetReply, PutBlock } from '../../gen/ringfs/v
 import { type MessageCodec, serializer } from './codec.ts';
 
 /**
- * The generated encoder grows a buffer, copies a block into it and copies it out again: four times the block's size in
- * garbage, and V8 runs a full collection for every 64 MiB of it. Here a message that carries a block is laid out
- * in one buffer of the right size. The bytes are the same protobuf, with `data` as the last field.
+ * The generated encoder grows a buffer, copies a block into it and copies it out again, and grpc-js copies the result
+ * behind its 5-byte prefix: four times the block's size in garbage, and V8 runs a full collection for every 64 MiB
+ * of it. Here a message that carries a block is not laid out before grpc-js asks for a copy in its own buffer. The bytes are
+ * the same protobuf, with `data` as the last field.
  */
 
 /** Smaller ones are not worth the detour. */
@@ -36,27 +37,51 @@ function writeVarint(out: Buffer, at: number, value: number): number {
   return position;
 }
 
-/** `head` (the outer message without its body), then the body field with `inner` and the data field at its end. */
-function layOut(
-  head: Uint8Array,
-  bodyTag: number,
-  inner: Uint8Array,
-  dataTag: number,
-  data: Uint8Array,
-): Buffer {
-  const bodyLength = inner.length + 1 + varintSize(data.length) + data.length;
-  const out = Buffer.allocUnsafeSlow(head.length + 1 + varintSize(bodyLength) + bodyLength);
-  out.set(head, 0);
-  let at = head.length;
-  out[at++] = bodyTag;
-  at = writeVarint(out, at, bodyLength);
-  out.set(inner, at);
-  at += inner.length;
-  out[at++] = dataTag;
-  at = writeVarint(out, at, data.length);
-  out.set(data, at);
-  return out;
+/** The field `data` of the body field `bodyTag`, behind the other fields of both messages. */
+interface Layout {
+  /** The outer message without its body. */
+  readonly head: Uint8Array;
+  readonly bodyTag: number;
+  /** The body without its data. */
+  readonly inner: Uint8Array;
+  readonly dataTag: number;
+  readonly data: Uint8Array;
 }
+
+/**
+ * What grpc-js uses of a serialized message: its length, and a copy of it at a place in a buffer. Both of its ends do
+ * just that (compression-filter and server-interceptors of 1.14; the contract tests of the streams would tell).
+ */
+class UncopiedMessage {
+  readonly length: number;
+  readonly byteLength: number;
+  readonly #layout: Layout;
+  readonly #bodyLength: number;
+
+  constructor(layout: Layout) {
+    const { head, inner, data } = layout;
+    this.#layout = layout;
+    this.#bodyLength = inner.length + 1 + varintSize(data.length) + data.length;
+    this.length = head.length + 1 + varintSize(this.#bodyLength) + this.#bodyLength;
+    this.byteLength = this.length;
+  }
+
+  copy(target: Buffer, targetStart: number): number {
+    const { head, bodyTag, inner, dataTag, data } = this.#layout;
+    target.set(head, targetStart);
+    let at = targetStart + head.length;
+    target[at++] = bodyTag;
+    at = writeVarint(target, at, this.#bodyLength);
+    target.set(inner, at);
+    at += inner.length;
+    target[at++] = dataTag;
+    at = writeVarint(target, at, data.length);
+    target.set(data, at);
+    return this.length;
+  }
+}
+
+const uncopied = (layout: Layout): Buffer => new UncopiedMessage(layout) as unknown as Buffer;
 
 const serializeAnyRequest = serializer(BlockRequest);
 const serializeAnyReply = serializer(BlockReply);
@@ -66,7 +91,7 @@ export function serializeBlockRequest(message: BlockRequest): Buffer {
   if (body?.$case !== 'put' || body.value.data.length < LARGE_BYTES_MIN) return serializeAnyRequest(message);
   const head = BlockRequest.encode({ id, body: undefined }).finish();
   const inner = PutBlock.encode({ ...body.value, data: EMPTY_BYTES }).finish();
-  return layOut(head, PUT_TAG, inner, PUT_DATA_TAG, body.value.data);
+  return uncopied({ head, bodyTag: PUT_TAG, inner, dataTag: PUT_DATA_TAG, data: body.value.data });
 }
 
 export function serializeBlockReply(message: BlockReply): Buffer {
@@ -74,7 +99,7 @@ export function serializeBlockReply(message: BlockReply): Buffer {
   if (body?.$case !== 'get' || body.value.data.length < LARGE_BYTES_MIN) return serializeAnyReply(message);
   const head = BlockReply.encode({ id, body: undefined }).finish();
   const inner = GetReply.encode({ ...body.value, data: EMPTY_BYTES }).finish();
-  return layOut(head, GET_TAG, inner, GET_DATA_TAG, body.value.data);
+  return uncopied({ head, bodyTag: GET_TAG, inner, dataTag: GET_DATA_TAG, data: body.value.data });
 }
 
 /** Codecs with the serializers above. */
