@@ -14,7 +14,7 @@ interface Answer {
 export async function detach(args: readonly string[], logFile: string): Promise<Record<string, unknown>> {
   mkdirSync(path.dirname(logFile), { recursive: true });
   const log = openSync(logFile, 'a');
-  const child = spawn(process.execPath, [ringfsMain(), ...args], {
+  const child = spawn(process.execPath, [...process.execArgv, ringfsMain(), ...args], {
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
   });

@@ -50,7 +50,7 @@ export class SupervisedChild {
   start(): Promise<Record<string, unknown>> {
     mkdirSync(path.dirname(this.spec.logFile), { recursive: true });
     const log = openSync(this.spec.logFile, 'a');
-    const child = spawn(process.execPath, [ringfsMain(), ...this.spec.args], {
+    const child = spawn(process.execPath, [...process.execArgv, ringfsMain(), ...this.spec.args], {
       stdio: ['ignore', log, log, 'ipc'],
       detached: true,
       env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
