@@ -26,7 +26,7 @@ export function spawnRingfs(args: readonly string[], logFile: string, entry = ri
   mkdirSync(path.dirname(logFile), { recursive: true });
   const log = openSync(logFile, 'a');
   try {
-    return spawn(process.execPath, [entry, ...args], {
+    return spawn(process.execPath, [...process.execArgv, entry, ...args], {
       stdio: ['ignore', log, log, 'ipc'],
       detached: true,
       env: { UV_THREADPOOL_SIZE: THREADS_DEFAULT, ...process.env },

@@ -123,6 +123,9 @@ export class MetaClient implements MetaService {
   // Reads -----------------------------------------------------------------------------------------------------
 
   async lookup(parent: Ino, name: Uint8Array, signal?: AbortSignal): Promise<Attr | undefined> {
+    // Before anything is built for a request: this is the path of nearly every call.
+    const known = this.#count(this.#cache.lookup(parent, name));
+    if (known !== undefined) return known ?? undefined;
     const attr = await this.#shared<Attr | null>(
       `l${parent}/${toBinary(name)}`,
       () => this.#cache.lookup(parent, name),
@@ -138,6 +141,8 @@ export class MetaClient implements MetaService {
   }
 
   async getattr(ino: Ino, signal?: AbortSignal): Promise<Attr> {
+    const known = this.#count(this.#cache.attr(ino));
+    if (known !== undefined) return known;
     return await this.#shared(
       `a${ino}`,
       () => this.#cache.attr(ino),
@@ -168,6 +173,8 @@ export class MetaClient implements MetaService {
   }
 
   async getChunks(ino: Ino, first: number, count: number, signal?: AbortSignal): Promise<Layout> {
+    const known = this.#count(this.#cache.layout(ino, first, count));
+    if (known !== undefined) return known;
     return await this.#shared(
       `c${ino}/${first}/${count}`,
       () => this.#cache.layout(ino, first, count),
@@ -292,8 +299,8 @@ export class MetaClient implements MetaService {
   }
 
   /**
-   * The cached answer, else one fetch for all who ask at the same time. Whoever joins a fetch under way takes its result
-   * from the cache: an answer that was not kept may be older than the question.
+   * One fetch for all who ask at the same time for what is not cached. Whoever joins a fetch under way takes its result from
+   * the cache: an answer that was not kept may be older than the question.
    */
   async #shared<T>(
     key: string,
@@ -301,8 +308,6 @@ export class MetaClient implements MetaService {
     fetch: (deadline: Deadline) => Promise<T>,
     deadline: Deadline,
   ): Promise<T> {
-    const hit = this.#count(cached());
-    if (hit !== undefined) return hit;
     const underway = this.#flights.get(key);
     if (underway !== undefined) {
       await deadline.race(underway);

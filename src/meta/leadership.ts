@@ -63,6 +63,7 @@ export class Leadership {
       logger,
       sessions: this.sessions,
       listOrphans: async (after, limit) => (await listOrphans(state, after, limit)).map((row) => row.ino),
+      onReaped: (ino) => this.leases.forget(ino),
     });
     this.registry = new BlockNodeRegistry({ replica, timers, listBlockNodes: () => listBlockNodes(state) });
   }

@@ -268,6 +268,11 @@ export class LeaseTable {
     else if (this.#overfull(committer)) this.#dropClient(committer);
   }
 
+  /** The inode is deleted and its number is never given out again: what is cached of it can do no harm. */
+  forget(ino: number): void {
+    for (const holder of [...(this.#byIno.get(ino) ?? [])]) this.#release(ino, holder);
+  }
+
   acknowledge(lease: LeaseHolder, recallId: number): void {
     const pending = own(lease).pending.get(recallId);
     if (pending !== undefined) this.#settle(pending);

@@ -1,7 +1,7 @@
 import { readCluster } from '../core/namespace/read.ts';
 import type { MetaReply, MetaRequest } from '../gen/ringfs/v1/meta.ts';
 import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
-import type { RpcAcceptor } from '../ports/rpc.ts';
+import type { RpcAcceptor, RpcPeer, RpcStreamHandler } from '../ports/rpc.ts';
 import { ClientStream, type RequestCounters } from './client-stream.ts';
 import type { MetaServerComponents, ServerContext } from './context.ts';
 import { Leadership } from './leadership.ts';
@@ -76,6 +76,7 @@ export class MetaServer {
 
   /** Give this to the transport. */
   readonly accept: RpcAcceptor<MetaRequest, MetaReply> = (peer) => {
+    if (this.#stopped) return refuse(peer);
     const { callsInFlightMax } = this.#options;
     const stream = new ClientStream(
       {
@@ -88,7 +89,6 @@ export class MetaServer {
       callsInFlightMax === undefined ? {} : { callsInFlightMax },
     );
     this.#streams.add(stream);
-    if (this.#stopped) stream.close();
     return stream;
   };
 
@@ -135,4 +135,15 @@ export class MetaServer {
     this.#cluster ??= await readCluster(this.#c.replica.state);
     return this.#cluster;
   }
+}
+
+/** For streams that come while the server stops: the transport may not expect the end of one that it is still setting up. */
+function refuse(peer: RpcPeer<MetaReply>): RpcStreamHandler<MetaRequest, MetaReply> {
+  return {
+    onRequest: () => {
+      peer.close();
+      return Promise.resolve(undefined);
+    },
+    onClose: () => undefined,
+  };
 }

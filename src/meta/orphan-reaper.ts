@@ -20,6 +20,8 @@ export interface OrphanReaperComponents {
   readonly sessions: Pick<SessionTable, 'values' | 'loaded'>;
   /** Inodes that have orphan rows with numbers greater than `after`, in order. */
   readonly listOrphans: (after: number, limit: number) => Promise<readonly number[]>;
+  /** The inode does not exist any more. */
+  readonly onReaped: (ino: number) => void;
 }
 
 /** One OpenInodesQuery on its way to all sessions. */
@@ -195,6 +197,7 @@ export class OrphanReaper {
       }
       if (applied.outcome.value === 0) {
         this.#reaped++;
+        this.#c.onReaped(ino);
         break;
       }
     }

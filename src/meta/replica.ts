@@ -39,12 +39,15 @@ export interface Replica {
   /** Resolves when the command has been committed and applied here. Throws NotLeaderError (not proposed),
    * OverloadedError (not proposed), ProposalLostError (unknown). */
   propose(command: Uint8Array): Promise<Applied>;
+  /** Like `propose`, but resolves as soon as the outcome is certain. `state` may not have it yet; whoever reads after a
+   * `readBarrier` finds it there. */
+  decide(command: Uint8Array): Promise<Applied>;
   /** Resolves once this replica has applied everything that was committed when it was called; reads from `state` are
    * linearizable then. Uses the quorum lease when it is valid, otherwise a heartbeat round. Throws NotLeaderError. */
   readBarrier(): Promise<void>;
   /** The state machine's rows as of the last applied batch. */
   readonly state: Pick<KvStore, 'get' | 'getMany' | 'scan'>;
-  /** Called synchronously after a batch is in `state`, before the proposals of the batch resolve. */
+  /** Called synchronously when the outcomes of a batch are certain, before its proposals resolve. `state` may not have it yet. */
   onApplied(listener: (batch: readonly Applied[]) => void): void;
   /** `leader` once this replica leads and has applied all entries of earlier terms; `follower` when it stops leading. */
   onRoleChange(listener: (role: 'leader' | 'follower', term: number) => void): void;

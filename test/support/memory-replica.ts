@@ -101,6 +101,10 @@ export class MemoryReplica implements Replica {
     return this.#waiting.length;
   }
 
+  decide(command: Uint8Array): Promise<Applied> {
+    return this.propose(command);
+  }
+
   propose(command: Uint8Array): Promise<Applied> {
     if (!this.#leading) return Promise.reject(new NotLeaderError(this.#leader));
     if (this.overloaded) return Promise.reject(new OverloadedError('overloaded'));

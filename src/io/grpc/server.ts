@@ -1,11 +1,12 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerStatus } from '../../gen/ringfs/v1/admin.ts';
-import { BlockReply, BlockRequest } from '../../gen/ringfs/v1/block.ts';
+import type { BlockReply, BlockRequest } from '../../gen/ringfs/v1/block.ts';
 import { MetaReply, MetaRequest } from '../../gen/ringfs/v1/meta.ts';
 import { AdminService, BlockService, MetaService, RaftService } from '../../gen/ringfs/v1/service.ts';
 import type { Logger } from '../../ports/logger.ts';
 import type { RaftReceiver } from '../../ports/raft-transport.ts';
 import type { RpcAcceptor } from '../../ports/rpc.ts';
+import { blockReplyCodec, blockRequestCodec } from './block-codec.ts';
 import { SERVER_OPTIONS } from './channel-options.ts';
 import { raftServiceHandlers } from './raft-server.ts';
 import { raiseConnectionWindow, raiseStreamWindow } from './server-window.ts';
@@ -37,8 +38,8 @@ export class GrpcServer {
   }
 
   addBlock(acceptor: RpcAcceptor<BlockRequest, BlockReply>): void {
-    const exchange = streamMethod(BlockService.exchange.path, BlockRequest);
-    this.#server.addService({ exchange }, { exchange: serveStream(acceptor, BlockReply, this.#logger) });
+    const exchange = streamMethod(BlockService.exchange.path, blockRequestCodec);
+    this.#server.addService({ exchange }, { exchange: serveStream(acceptor, blockReplyCodec, this.#logger) });
   }
 
   addRaft(receiver: RaftReceiver): void {

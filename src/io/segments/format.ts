@@ -3,7 +3,7 @@ import { equalBytes, fromHex, toHex } from '../../base/bytes.ts';
 import type { BlockId } from '../../base/ids.ts';
 import { BLOCK_SIZE_BYTES_MAX } from '../../base/limits.ts';
 
-/** The layout of segment files. FORMAT-blocks.md describes it; change both together. All integers little-endian. */
+/** The layout of segment files. FORMAT.md describes it ("Block segments"); change both together. All integers little-endian. */
 
 export const SEGMENT_HEADER_BYTES = 256;
 export const RECORD_HEADER_BYTES = 64;

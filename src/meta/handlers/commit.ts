@@ -12,7 +12,7 @@ import type { Applied } from '../replica.ts';
 export async function commit(ctx: SessionContext, request: CommitRequest): Promise<CommitResult> {
   const { lead, session, replica } = ctx;
   checkCommit(request.command, session.id);
-  const applied = await replica.propose(request.command);
+  const applied = await replica.decide(request.command);
   lead.check();
   await acknowledgeable(ctx, applied);
   // The streams are closed when leadership ends; if this one outlived it, the client must ask the new leader, which has its

@@ -14,8 +14,11 @@ import type { StateStore } from './state-store.ts';
 export interface ApplierHooks {
   /** Tells the core about a configuration change and returns the new configuration. */
   applyConfChange(data: Uint8Array): RaftConfState;
-  /** A batch is in the state. `outcomes` has those entries that carried a command. */
-  onBatch(entries: readonly RaftEntry[], outcomes: readonly Applied[]): void;
+  /** What a batch gave is certain, since it is committed, but not in the state yet. `outcomes` has those entries that carried
+   * a command. */
+  onOutcomes(entries: readonly RaftEntry[], outcomes: readonly Applied[]): void;
+  /** The batch is in the state. */
+  onBatch(entries: readonly RaftEntry[]): void;
   /** The disk is full. Resolves when it should be tried again; rejects to give up. */
   onNoSpace(error: unknown): Promise<void>;
   /** Writing works again. */
@@ -38,6 +41,11 @@ export class Applier {
   #queue: RaftEntry[] = [];
   #queuedBytes = 0;
   #handed: number;
+  /** Commands of entries that were decoded before their turn. */
+  readonly #decoded = new WeakMap<RaftEntry, Command>();
+  /** Changes whenever rows may have: what was read from the store before is not to be trusted then. */
+  #generation = 0;
+  #prefetching: Promise<void> | undefined;
   #running: Promise<void> | undefined;
   #halted = false;
 
@@ -61,6 +69,42 @@ export class Applier {
     if (this.#queue.length > 0 && !this.#halted) this.#running ??= this.#run();
   }
 
+  /**
+   * These are being persisted, and are probably applied next: read the rows that they need meanwhile. Only while nothing
+   * is being applied, when the view and the store together are up to date.
+   */
+  prefetch(entries: readonly RaftEntry[]): void {
+    if (this.#running !== undefined || this.#prefetching !== undefined || this.#halted) return;
+    const keys = entries.slice(0, APPLY_BATCH_ENTRIES_MAX).flatMap((entry) => {
+      const command = this.#command(entry);
+      return command === undefined ? [] : prefetchKeys(command);
+    });
+    const missing = this.#view.missing(keys);
+    if (missing.length === 0) return;
+    const generation = this.#generation;
+    this.#prefetching = this.#components.store.view.getMany(missing).then(
+      (values) => {
+        this.#prefetching = undefined;
+        if (this.#generation !== generation) return;
+        for (let at = 0; at < missing.length; at++) this.#view.load(missing[at]!, values[at]);
+      },
+      () => {
+        // Read again, and the failure reported, when they are applied.
+        this.#prefetching = undefined;
+      },
+    );
+  }
+
+  #command(entry: RaftEntry): Command | undefined {
+    if (entry.type !== EntryType.NORMAL || entry.data.length === 0) return undefined;
+    let command = this.#decoded.get(entry);
+    if (command === undefined) {
+      command = decodeCommand(entry.data);
+      this.#decoded.set(entry, command);
+    }
+    return command;
+  }
+
   /** Resolves when nothing is queued, or nothing will be applied any more. */
   async idle(): Promise<void> {
     await this.#running;
@@ -69,6 +113,7 @@ export class Applier {
   /** The store was replaced by an installed snapshot. Only while idle. */
   restart(): void {
     assert(this.#running === undefined && this.#queue.length === 0, 'the state is replaced between batches');
+    this.#generation += 1;
     this.#view.clear();
     this.#handed = this.#components.store.applied.index;
   }
@@ -104,9 +149,9 @@ export class Applier {
   async #applyBatch(entries: readonly RaftEntry[]): Promise<void> {
     const { store, failpoint, hooks } = this.#components;
     failpoint('before-apply');
-    const commands = entries.map((entry) =>
-      entry.type === EntryType.NORMAL && entry.data.length > 0 ? decodeCommand(entry.data) : undefined,
-    );
+    const commands = entries.map((entry) => this.#command(entry));
+    await this.#prefetching;
+    this.#generation += 1;
     await this.#load(commands.flatMap((c) => (c === undefined ? [] : prefetchKeys(c))));
     const outcomes: Applied[] = [];
     let confState = store.applied.confState;
@@ -116,11 +161,12 @@ export class Applier {
       const command = commands[at];
       if (command !== undefined) outcomes.push(await this.#applyCommand(entry, command));
     }
+    hooks.onOutcomes(entries, outcomes);
     const last = entries.at(-1)!;
     await this.#write({ index: last.index, term: last.term, confState });
     for (const entry of entries) this.#queuedBytes -= entry.data.length;
     failpoint('after-apply');
-    hooks.onBatch(entries, outcomes);
+    hooks.onBatch(entries);
   }
 
   async #applyCommand(entry: RaftEntry, command: Command): Promise<Applied> {

@@ -186,7 +186,8 @@ export class RaftReplica implements Replica, RaftReceiver {
       hooks: {
         ...storageHooks('state'),
         applyConfChange: (data) => this.#applyConfChange(core, data),
-        onBatch: (entries, outcomes) => this.#onBatch(entries, outcomes),
+        onOutcomes: (entries, outcomes) => this.#onOutcomes(entries, outcomes),
+        onBatch: (entries) => this.#onBatch(entries),
       },
     });
     const loop = new ReadyLoop({
@@ -261,6 +262,13 @@ export class RaftReplica implements Replica, RaftReceiver {
   // Replica -------------------------------------------------------------------------------------------
 
   async propose(command: Uint8Array): Promise<Applied> {
+    const applied = await this.decide(command);
+    // Its proposer goes on to read what it wrote.
+    if (applied.index > this.appliedIndex()) await this.#waiters.wait(applied.index);
+    return applied;
+  }
+
+  async decide(command: Uint8Array): Promise<Applied> {
     if (!this.isLeader()) throw new NotLeaderError(this.leader());
     return await this.#propose(command);
   }
@@ -427,10 +435,13 @@ export class RaftReplica implements Replica, RaftReceiver {
     for (const message of snapshots) this.#require().snapshots.send(message.to as ServerId);
   }
 
-  #onBatch(entries: readonly RaftEntry[], outcomes: readonly Applied[]): void {
-    const last = defined(entries.at(-1), 'applied entries');
+  #onOutcomes(entries: readonly RaftEntry[], outcomes: readonly Applied[]): void {
     if (outcomes.length > 0) for (const listener of this.#appliedListeners) listener(outcomes);
     this.#proposals.settle(entries, outcomes);
+  }
+
+  #onBatch(entries: readonly RaftEntry[]): void {
+    const last = defined(entries.at(-1), 'applied entries');
     this.#waiters.advance(last.index);
     this.#considerLeading();
   }
@@ -447,7 +458,8 @@ export class RaftReplica implements Replica, RaftReceiver {
     const time = this.#components.timers.wallTime();
     const { clusterId, replicas } = this.#options;
     const value = { clusterId, time, replicas, formatVersion: FORMAT_VERSION };
-    await this.#propose(Command.encode({ body: { $case: 'initCluster', value } }).finish());
+    const { index } = await this.#propose(Command.encode({ body: { $case: 'initCluster', value } }).finish());
+    if (index > this.appliedIndex()) await this.#waiters.wait(index);
   }
 
   #applyConfChange(core: RawNode, data: Uint8Array): RaftConfState {

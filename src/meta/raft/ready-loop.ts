@@ -119,6 +119,7 @@ export class ReadyLoop {
       const isEarly = (m: RaftMessage): boolean => !voteChanged && mayPrecedePersistence(m);
       this.#send(ready.messages.filter(isEarly));
       applier.enqueue(ready.committedEntries.filter((e) => e.index < stableEnd));
+      applier.prefetch(ready.entries);
       failpoint('before-persist');
       await this.#persist(ready, hardState);
       failpoint('after-persist');

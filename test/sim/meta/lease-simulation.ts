@@ -2,7 +2,7 @@ import type { Ino } from '../../../src/base/ids.ts';
 import { type Random, seededRandom } from '../../../src/base/random.ts';
 import { MetaClient } from '../../../src/client/meta-client.ts';
 import type { MetaReply, MetaRequest } from '../../../src/gen/ringfs/v1/meta.ts';
-import type { CommitOk } from '../../../src/gen/ringfs/v1/namespace.ts';
+import type { CommitOk, Op } from '../../../src/gen/ringfs/v1/namespace.ts';
 import { MemoryNetwork } from '../../support/memory-rpc.ts';
 import { LineLogger, MetaServerFixture } from '../../support/meta-server-fixture.ts';
 import { bytes, mkfile, setAttr, truncate, unlink } from '../../support/namespace-ops.ts';
@@ -48,8 +48,13 @@ export class LeaseSimulation {
   readonly #servers: MetaServerFixture[];
   readonly #clients: MetaClient[] = [];
   readonly #inos: Ino[] = [ROOT];
-  /** By inode: the highest version that somebody had been told of. */
+  /** By inode: the highest version that a commit was acknowledged with. */
   readonly #acknowledged = new Map<number, number>();
+  /** By inode: the highest version that was read. */
+  readonly #seen = new Map<number, number>();
+  /** By client: inodes of its commits that are not answered yet. Its cache shows the time before them, while others may
+   * see them already. */
+  readonly #changing: number[][] = [];
   readonly #toggled = new Map<string, Toggled>();
   #leader = 0;
 
@@ -76,10 +81,14 @@ export class LeaseSimulation {
   async run(): Promise<void> {
     const { clients, durationMs, faults, failovers } = this.#options;
     this.#servers[0]!.replica.becomeLeader();
-    for (let i = 0; i < clients; i++) this.#clients.push(this.#client(i));
+    for (let i = 0; i < clients; i++) this.#newClient(i);
     await this.timers.resolve(this.#makeFiles());
     const end = this.timers.nowMs() + durationMs;
     const loops = this.#clients.map((client, i) => this.#work(client, i, end));
+    // One reader per inode: what is cached goes on being read while reads of something else wait for the cluster.
+    for (const [i, client] of this.#clients.entries()) {
+      for (const ino of this.#inos) loops.push(this.#watch(client, i, ino, end));
+    }
     if (faults) loops.push(this.#breakThings(end));
     if (failovers) loops.push(this.#moveLeadership(end));
     await this.timers.resolve(Promise.all(loops));
@@ -88,8 +97,9 @@ export class LeaseSimulation {
     for (const { server } of this.#servers) server.stop();
   }
 
-  #client(i: number): MetaClient {
-    return new MetaClient(
+  #newClient(i: number): void {
+    this.#changing.push([]);
+    const client = new MetaClient(
       {
         connector: this.#network.connector(`c${i}`),
         timers: this.timers,
@@ -98,6 +108,7 @@ export class LeaseSimulation {
       },
       { addresses: SERVERS, clientName: `c${i}` },
     );
+    this.#clients.push(client);
   }
 
   async #makeFiles(): Promise<void> {
@@ -111,18 +122,24 @@ export class LeaseSimulation {
   async #work(client: MetaClient, i: number, end: number): Promise<void> {
     while (this.timers.nowMs() < end) {
       const choice = this.#random.next();
-      if (choice < 0.5) await this.#getattr(client, i);
-      else if (choice < 0.7) await this.#lookupFile(client, i);
-      else if (choice < 0.88) await this.#lookupToggled(client, i);
-      else if (choice < 0.96 || i >= NAMES.length) await this.#change(client);
-      else await this.#toggle(client, NAMES[i]!);
+      if (choice < 0.4) await this.#getattr(client, i);
+      else if (choice < 0.55) await this.#lookupFile(client, i);
+      else if (choice < 0.75) await this.#lookupToggled(client, i);
+      else if (choice < 0.9 || i >= NAMES.length) await this.#change(client, i);
+      else await this.#toggle(client, i, NAMES[i]!);
       await this.timers.sleep(this.#random.next() < 0.5 ? 0 : this.#random.below(40));
     }
   }
 
-  async #getattr(client: MetaClient, i: number): Promise<void> {
-    const ino = this.#pick(this.#inos);
-    const floor = this.#acknowledged.get(ino) ?? 0;
+  async #watch(client: MetaClient, i: number, ino: Ino, end: number): Promise<void> {
+    while (this.timers.nowMs() < end) {
+      await this.#getattr(client, i, ino);
+      await this.timers.sleep(this.#random.below(60));
+    }
+  }
+
+  async #getattr(client: MetaClient, i: number, ino = this.#pick(this.#inos)): Promise<void> {
+    const floor = this.#floor(i, ino);
     const attr = await client.getattr(ino);
     this.#read(`client ${i} getattr ${ino}`, ino, floor, attr.version);
   }
@@ -130,7 +147,7 @@ export class LeaseSimulation {
   async #lookupFile(client: MetaClient, i: number): Promise<void> {
     const file = this.#random.below(FILES);
     const ino = this.#inos[1 + file]!;
-    const floor = this.#acknowledged.get(ino) ?? 0;
+    const floor = this.#floor(i, ino);
     const attr = await client.lookup(ROOT, bytes(`f${file}`));
     this.#read(`client ${i} lookup f${file}`, ino, floor, attr?.version ?? -1);
   }
@@ -141,7 +158,13 @@ export class LeaseSimulation {
       this.violations.push(`${this.timers.nowMs()} ms: ${what} gave version ${version}, not ${floor}`);
     }
     // Another client that looks from now on must not see the time before, unless the cluster lost its leader in between.
-    if (!this.#options.failovers) this.#raise(ino, version);
+    if (!this.#options.failovers) raise(this.#seen, ino, version);
+  }
+
+  /** The version that client `i` must not read behind. */
+  #floor(i: number, ino: number): number {
+    const acknowledged = this.#acknowledged.get(ino) ?? 0;
+    return this.#changing[i]!.includes(ino) ? acknowledged : Math.max(acknowledged, this.#seen.get(ino) ?? 0);
   }
 
   async #lookupToggled(client: MetaClient, i: number): Promise<void> {
@@ -156,7 +179,7 @@ export class LeaseSimulation {
     );
   }
 
-  async #change(client: MetaClient): Promise<void> {
+  async #change(client: MetaClient, i: number): Promise<void> {
     const files = this.#inos.slice(1);
     const chosen = files.filter(() => this.#random.next() < 0.5);
     if (chosen.length === 0) return;
@@ -165,25 +188,30 @@ export class LeaseSimulation {
         ? setAttr(ino, { mode: 0o600 + this.#random.below(64) })
         : truncate(ino, this.#random.below(1000)),
     );
-    this.#committed(await client.commit(ops));
+    await this.#commit(client, i, chosen, ops);
   }
 
-  async #toggle(client: MetaClient, name: string): Promise<void> {
+  async #toggle(client: MetaClient, i: number, name: string): Promise<void> {
     const toggled = this.#toggled.get(name)!;
     toggled.changing = true;
     toggled.changes++;
-    this.#committed(await client.commit([toggled.exists ? unlink(ROOT, name) : mkfile(ROOT, name)]));
+    await this.#commit(client, i, [ROOT], [toggled.exists ? unlink(ROOT, name) : mkfile(ROOT, name)]);
     toggled.exists = !toggled.exists;
     toggled.changing = false;
   }
 
-  #committed(ok: CommitOk): void {
-    this.commits++;
-    for (const { attr } of ok.touched) if (attr !== undefined) this.#raise(attr.ino, attr.version);
+  async #commit(client: MetaClient, i: number, inos: readonly Ino[], ops: Op[]): Promise<void> {
+    const changing = this.#changing[i]!;
+    changing.push(...inos);
+    this.#committed(await client.commit(ops));
+    for (const ino of inos) changing.splice(changing.indexOf(ino), 1);
   }
 
-  #raise(ino: number, version: number): void {
-    this.#acknowledged.set(ino, Math.max(version, this.#acknowledged.get(ino) ?? 0));
+  #committed(ok: CommitOk): void {
+    this.commits++;
+    for (const { attr } of ok.touched) {
+      if (attr !== undefined) raise(this.#acknowledged, attr.ino, attr.version);
+    }
   }
 
   async #breakThings(end: number): Promise<void> {
@@ -207,6 +235,9 @@ export class LeaseSimulation {
       await this.timers.sleep(500 + this.#random.below(3000));
       const former = this.#servers[this.#leader]!.replica;
       const next = this.#servers[1 - this.#leader]!.replica;
+      // Somebody who hears nothing of the change goes on reading its cache as long as it may.
+      const cutOff = this.#options.faults && this.#random.next() < 0.5;
+      if (cutOff) this.#network.partition([`c${this.#random.below(this.#options.clients)}`], SERVERS);
       former.leaseOk = false;
       former.hold();
       let deposed: (() => void) | undefined;
@@ -214,19 +245,24 @@ export class LeaseSimulation {
         deposed = resolve;
       });
       former.barrier = () => learned;
-      await this.timers.sleep(this.#random.below(200));
+      await this.timers.sleep(this.#random.below(100));
       next.leaseOk = true;
       next.release();
       next.becomeLeader();
       this.#leader = 1 - this.#leader;
-      await this.timers.sleep(this.#random.below(700));
+      await this.timers.sleep(this.#random.below(this.#random.next() < 0.5 ? 50 : 700));
       former.becomeFollower(this.#random.next() < 0.5 ? next.id : undefined);
       former.barrier = undefined;
       deposed?.();
+      if (cutOff) this.#network.heal();
     }
   }
 
   #pick<T>(list: readonly T[]): T {
     return list[this.#random.below(list.length)]!;
   }
+}
+
+function raise(versions: Map<number, number>, ino: number, version: number): void {
+  versions.set(ino, Math.max(version, versions.get(ino) ?? 0));
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { LeaseSimulation, type LeaseSimulationOptions } from './lease-simulation.ts';
 
-const SEEDS = 12;
+const SEEDS = 6;
 
 async function simulate(options: Omit<LeaseSimulationOptions, 'seed'>): Promise<void> {
   let reads = 0;

@@ -34,8 +34,7 @@ const NODES_MAX = 5;
 const CHAOS_TICKS_DEFAULT = 300;
 /** After the healing everything has to be in order within this time. */
 const HEAL_TICKS_MAX = 600;
-/** Of a node's writes, sends and applications, one in so many is its last. */
-const STRIKE_ONE_IN = 1000;
+const STRIKE_ONE_IN_DEFAULT = 1000;
 const CALM: NetworkWeather = { loss: 0, duplication: 0, delayMax: 20, straggling: 0 };
 
 /** Runs one cluster of up to five nodes through faults drawn from `seed`, then heals it and checks that it works. */
@@ -56,6 +55,7 @@ class Simulation implements World {
   readonly #network: SimNetwork;
   readonly #nodes: SimNode[] = [];
   readonly #chaosTicks: number;
+  readonly #strikeOneIn: number;
   readonly #onTrace: ((line: string) => void) | undefined;
   readonly #faultEvery: number;
   readonly #membership: boolean;
@@ -68,11 +68,12 @@ class Simulation implements World {
     this.random = seededRandom(seed);
     this.bug = options.bug;
     this.#onTrace = options.onTrace;
+    this.#strikeOneIn = options.strikeOneIn ?? STRIKE_ONE_IN_DEFAULT;
     this.#chaosTicks = options.chaosTicks ?? CHAOS_TICKS_DEFAULT;
     this.earlySend = this.random.below(2) === 0;
     this.#membership = this.random.below(2) === 0;
     this.#faultEvery = 3 + this.random.below([20, 60][this.random.below(2)]!);
-    this.#membershipEvery = 4 + this.random.below(60);
+    this.#membershipEvery = 3 + this.random.below([8, 60][this.random.below(2)]!);
     this.stepUnitsMax = [5, 40, 200][this.random.below(3)]!;
     const environment = {
       random: this.random,
@@ -113,8 +114,9 @@ class Simulation implements World {
     this.after(60 * TICK_UNITS, () => done(false));
   }
 
-  strikes(node: SimNode): boolean {
-    if (!this.#chaos || this.random.below(STRIKE_ONE_IN) > 0) return false;
+  strikes(id: string): boolean {
+    const node = this.#node(id);
+    if (node === undefined || !this.#chaos || this.random.below(this.#strikeOneIn) > 0) return false;
     this.#crash(node);
     return true;
   }

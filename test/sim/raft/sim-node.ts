@@ -225,7 +225,7 @@ export class SimNode {
   #soon(action: () => void): void {
     this.#later(this.#world.random.below(this.#world.stepUnitsMax), () => {
       this.#whenRunning(() => {
-        if (!this.#world.strikes(this)) action();
+        if (!this.#world.strikes(this.id)) action();
       });
     });
   }

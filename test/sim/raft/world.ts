@@ -1,7 +1,6 @@
 import type { Random } from '../../../src/base/random.ts';
-import type { RaftMessage } from '../../../src/gen/ringfs/v1/raft.ts';
+import type { RaftConfState, RaftMessage } from '../../../src/gen/ringfs/v1/raft.ts';
 import type { Oracle } from './oracle.ts';
-import type { SimNode } from './sim-node.ts';
 
 /** Mistakes that a driver could make; the checkers have to notice each of them. */
 export type PlantedBug =
@@ -15,6 +14,8 @@ export type PlantedBug =
 export interface RaftSimulationOptions {
   /** Ticks of faults before everything is healed. Default 300. */
   readonly chaosTicks?: number;
+  /** Of a node's writes, sends and applications, one in so many is its last. Default 1000. */
+  readonly strikeOneIn?: number;
   readonly bug?: PlantedBug;
   /** Called with every traced event; for debugging a seed. */
   readonly onTrace?: (line: string) => void;
@@ -72,8 +73,8 @@ export interface World {
   /** Virtual time for a write, a send, an application: up to so many units, in which anything may happen. */
   readonly stepUnitsMax: number;
   after(delay: number, action: () => void): void;
-  /** Whether `node` dies before its next step. */
-  strikes(node: SimNode): boolean;
+  /** Whether the node dies before its next step. */
+  strikes(id: string): boolean;
   send(message: RaftMessage): void;
   /** Streams a snapshot; `done` hears how it went, unless the answer is lost. */
   sendSnapshot(snapshot: SimSnapshot, message: RaftMessage, done: (ok: boolean) => void): void;
@@ -83,5 +84,5 @@ export interface World {
 export interface SimSnapshot {
   readonly index: number;
   readonly term: number;
-  readonly confState: import('../../../src/gen/ringfs/v1/raft.ts').RaftConfState;
+  readonly confState: RaftConfState;
 }

@@ -435,6 +435,7 @@ describe('commits', () => {
     changes.length = 0;
     sent.abort();
     await assert.rejects(timers.resolve(second), isError('EINTR'));
+    await timers.advance(10);
     assert.equal(client.stats().commitsPending, 1);
     meta.network.onDeliver = undefined;
     await timers.until(() => client.stats().commitsPending === 0, 10_000, 'answer');
@@ -450,12 +451,33 @@ describe('commits', () => {
     await client.close();
   });
 
+  it('add nothing to the cache that a retry was told', async () => {
+    const { client, meta, timers } = await rig();
+    const touched = [
+      { attr: fakeAttr(INO, { version: 200 }), previousVersion: 1, previousDataVersion: 1, removed: false },
+    ];
+    meta.result = () => ({ $case: 'ok', value: { results: [], touched } });
+    meta.network.onDeliver = (m) => !(m.kind === 'reply' && m.body.$case === 'commit');
+    const retried = client.commit([unlink('a')]);
+    await timers.advance(10);
+    assert.equal(meta.applied.length, 1);
+    meta.network.onDeliver = undefined;
+    await timers.resolve(retried);
+    assert.equal(client.stats().commitResends, 1);
+    assert.equal(client.stats().leaderChanges, 1);
+    assert.equal(client.stats().cachedAttrs, 0, 'another client may have changed it since it was applied');
+    await timers.resolve(client.commit([unlink('b')]));
+    assert.equal(client.stats().cachedAttrs, 1);
+    await client.close();
+  });
+
   it('fail with EIO when the session was lost while their fate was unknown; later ones use a new session', async () => {
     const { client, meta, timers, logger } = await rig();
     const before = client.stats().session;
     meta.network.onDeliver = (m) => !(m.kind === 'reply' && m.body.$case === 'commit');
     const lost = client.commit([unlink('a')]);
-    await timers.until(() => meta.applied.length === 1, 100, 'applied');
+    await timers.advance(10);
+    assert.equal(meta.applied.length, 1);
     meta.sessions.delete(before);
     meta.network.onDeliver = undefined;
     meta.network.breakStreams(A);

@@ -38,8 +38,9 @@ describe('unlinked inodes', () => {
     await round(fixture);
     assert.deepEqual([a.queries, b.queries], [[[ino]], [[ino]]]);
     assert.deepEqual(await orphans(fixture), []);
-    assert.equal((await a.ask({ $case: 'getAttr', value: { ino } }, 'error')).errno, 116);
     assert.equal(fixture.server.stats().orphansReaped, 1);
+    assert.equal(fixture.server.stats().leases, 1, 'of the directory; that of the file is gone with it');
+    assert.equal((await a.ask({ $case: 'getAttr', value: { ino } }, 'error')).errno, 116);
     await round(fixture, 4);
     assert.equal(a.queries.length, 1, 'nothing is left to ask about');
   });

@@ -137,6 +137,7 @@ describe('limits and failures', () => {
     assert.equal(fixture.timers.waiting, 0);
     assert.equal(fixture.server.stats().streams, 0);
     const late = fixture.stub();
+    await late.handler.onRequest({ $case: 'ping', value: {} });
     assert.equal(late.open, false);
   });
 });

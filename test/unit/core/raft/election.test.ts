@@ -35,6 +35,26 @@ describe('leader election (Raft paper, 5.2)', () => {
     assert.equal(node.status().commit, 1);
   });
 
+  it('a vote cast while an earlier Ready is being persisted does not count with that one', () => {
+    const node = createNode('a', confState(['a']));
+    node.step(message(T.PRE_VOTE, 'z', 'a', 1, { force: true }));
+    const earlier = node.ready();
+    node.campaign();
+    node.advance(earlier);
+    assert.equal(node.status().role, 'candidate');
+    drain(node);
+    assert.equal(node.status().role, 'leader');
+  });
+
+  it('a candidate that learns of a committed configuration change starts again under it', () => {
+    const change = { ...entry(1, 1), type: 2 as const };
+    const node = createNode('a', ABC, { initial: { hardState: hardState(1), entries: [change] } });
+    node.campaign();
+    node.step(message(T.PRE_VOTE_RESPONSE, 'b', 'a', 2, { commit: 1, rejectHintTerm: 1 }));
+    assert.equal(node.status().commit, 1);
+    assert.equal(node.status().role, 'follower');
+  });
+
   it('election timeouts are drawn from [n, 2n)', () => {
     const seen = new Set<number>();
     for (let seed = 0; seed < 100; seed++) {
