@@ -69,8 +69,6 @@ export class ServerProcess {
   #reportTimer: TimerHandle | undefined;
   #knownNodes: readonly string[] = [];
   #state: 'starting' | 'running' | 'stopping' = 'starting';
-  /** Resolves with the reason when the process had better end, since it can do nothing useful any more. */
-  readonly failed: Promise<string> = new Promise(() => {});
 
   constructor(options: ServerOptions, logger: Logger) {
     this.#options = options;
@@ -106,7 +104,7 @@ export class ServerProcess {
       await this.#meta.replica.start();
     }
     if (this.#block !== undefined) {
-      await this.#block.server.start();
+      this.#block.server.start();
       this.#reportSoon(0);
     }
     this.#state = 'running';

@@ -1,8 +1,8 @@
 import { createLogger } from '../../io/log/pino-logger.ts';
 import { CliError, usageError } from '../cli-error.ts';
+import { reportToParent } from '../ringfs-child.ts';
 import { type ServerOptions, ServerProcess } from '../server-process.ts';
 import type { Values } from '../settings.ts';
-import { reportToParent } from '../supervisor.ts';
 import type { SERVER_SETTINGS } from './server-settings.ts';
 
 type ServerValues = Values<typeof SERVER_SETTINGS>;
@@ -66,14 +66,20 @@ export async function runServer(
     await server.start();
   } catch (error) {
     logger.error({ err: error }, 'the server could not start');
-    await server.stop();
+    await server.stop().catch((reason: unknown) => {
+      logger.error({ err: reason }, 'what had been started could not be stopped');
+    });
     throw error instanceof CliError
       ? error
       : new CliError(`server ${options.id}: ${(error as Error).message}`);
   }
   logger.info({ address: options.advertise, roles: options.roles, version }, 'serving');
+  // For people and scripts; under a supervisor, standard output is the log.
+  if (process.send === undefined) {
+    const { id, listen, roles } = options;
+    process.stdout.write(`ready: server ${id} (${roles.join(', ')}) listens on ${listen}\n`);
+  }
   reportToParent({ ready: { address: options.advertise } });
-  const reason = await Promise.race([stopSignal, server.failed]);
-  logger.info({ reason }, 'stopping');
+  logger.info({ reason: await stopSignal }, 'stopping');
   await server.stop();
 }
