@@ -44,6 +44,11 @@ export interface StatFs {
   readonly nameBytesMax: number;
 }
 
+export interface WriteOptions {
+  /** The kernel writes back pages of a mapping: at their offset also where the handle is one for appending. */
+  readonly fromPageCache?: boolean;
+}
+
 export interface OpenResult {
   readonly handle: FileHandle;
   /** Pages that the kernel cached for this inode are still right: they need not be dropped. */
@@ -109,6 +114,7 @@ export interface FileSystem {
 
   /** `flags`: the Linux open flags without O_CREAT and O_EXCL; O_TRUNC is honoured here. */
   open(caller: Caller, ino: Ino, flags: number, signal?: AbortSignal): Promise<OpenResult>;
+  /** Makes the file or throws EEXIST, whether `flags` has O_EXCL or not: what exists is for the kernel to look up and check. */
   create(
     caller: Caller,
     parent: Ino,
@@ -132,6 +138,7 @@ export interface FileSystem {
     offset: number,
     data: Uint8Array,
     signal?: AbortSignal,
+    options?: WriteOptions,
   ): Promise<number>;
   /** close(2) of one descriptor: everything written is durable when it resolves, and its errors are reported here. */
   flush(ino: Ino, handle: FileHandle, signal?: AbortSignal): Promise<void>;

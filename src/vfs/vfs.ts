@@ -12,6 +12,7 @@ import type {
   OpenResult,
   SetAttrRequest,
   StatFs,
+  WriteOptions,
 } from '../ports/file-system.ts';
 import { Compactor } from './compaction.ts';
 import { type VfsComponents, VfsCore } from './core.ts';
@@ -224,9 +225,10 @@ export class Vfs implements FileSystem {
     offset: number,
     data: Uint8Array,
     signal?: AbortSignal,
+    options?: WriteOptions,
   ): Promise<number> {
     return this.#run('write', ino, () =>
-      write(this.#core, this.#writeBack, this.#core.handles.file(handle), offset, data, signal),
+      write(this.#core, this.#writeBack, this.#core.handles.file(handle), offset, data, signal, options),
     );
   }
 

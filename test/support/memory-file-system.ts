@@ -13,6 +13,7 @@ import type {
   OpenResult,
   SetAttrRequest,
   StatFs,
+  WriteOptions,
 } from '../../src/ports/file-system.ts';
 import { MemoryFileContent } from './memory-file-content.ts';
 
@@ -426,10 +427,18 @@ export class MemoryFileSystem implements FileSystem {
     return this.#file(ino).content.read(offset, length);
   }
 
-  async write(ino: Ino, handle: FileHandle, offset: number, data: Uint8Array): Promise<number> {
+  async write(
+    ino: Ino,
+    handle: FileHandle,
+    offset: number,
+    data: Uint8Array,
+    _signal?: AbortSignal,
+    options: WriteOptions = {},
+  ): Promise<number> {
     const { flags } = this.#open(handle);
     const file = this.#file(ino);
-    const at = (flags & O_APPEND) !== 0 ? file.content.size : offset;
+    const append = (flags & O_APPEND) !== 0 && options.fromPageCache !== true;
+    const at = append ? file.content.size : offset;
     if (at + data.length > FILE_SIZE_BYTES_MAX) throw new FsError('EFBIG');
     file.content.write(at, data);
     this.#touch(file, 'content');

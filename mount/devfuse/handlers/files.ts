@@ -86,10 +86,11 @@ export const read: Handler = async ({ ino, body, signal }, { fileSystem }) => {
 
 export const write: Handler = async (request, context) => {
   const { ino, body, signal } = request;
-  const { handle, offset, data, killSuidSgid } = decodeWrite(body);
+  const { handle, offset, data, killSuidSgid, fromPageCache } = decodeWrite(body);
   if (offset + data.length > FILE_SIZE_BYTES_MAX) throw new FsError('EFBIG');
   if (killSuidSgid) await clearSuidSgid(request, context, handle);
-  return { message: encodeWrite(await context.fileSystem.write(ino, handle, offset, data, signal)) };
+  const written = await context.fileSystem.write(ino, handle, offset, data, signal, { fromPageCache });
+  return { message: encodeWrite(written) };
 };
 
 export const flush: Handler = async ({ ino, body, signal }, { fileSystem }) => {

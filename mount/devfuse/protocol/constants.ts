@@ -106,6 +106,7 @@ export const FOPEN = {
 
 export const GETATTR_FH = 1 << 0;
 export const OPEN_KILL_SUIDGID = 1 << 0;
+export const WRITE_CACHE = 1 << 0;
 export const WRITE_KILL_SUIDGID = 1 << 2;
 export const FSYNC_DATA_ONLY = 1 << 0;
 

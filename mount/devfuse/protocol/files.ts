@@ -1,6 +1,6 @@
 import type { Attr } from '../../../src/gen/ringfs/v1/namespace.ts';
 import { ENTRY_BYTES, putEntry, type Validities } from './attributes.ts';
-import { FSYNC_DATA_ONLY, OPEN_KILL_SUIDGID, WRITE_KILL_SUIDGID } from './constants.ts';
+import { FSYNC_DATA_ONLY, OPEN_KILL_SUIDGID, WRITE_CACHE, WRITE_KILL_SUIDGID } from './constants.ts';
 import { decodeName } from './entries.ts';
 import { MessageWriter, type RequestReader } from './wire.ts';
 
@@ -56,6 +56,8 @@ export interface WriteMessage {
   readonly handle: number;
   readonly offset: number;
   readonly killSuidSgid: boolean;
+  /** Pages of a mapping that the kernel writes back, with any handle of the file that it has. */
+  readonly fromPageCache: boolean;
   /** Part of the request's own buffer. */
   readonly data: Buffer;
 }
@@ -64,7 +66,13 @@ export interface WriteMessage {
 export function decodeWrite(body: RequestReader): WriteMessage {
   const [handle, offset, size, flags] = [body.id(), body.u64(), body.u32(), body.u32()];
   body.skip(16); // lock_owner, open flags
-  return { handle, offset, killSuidSgid: (flags & WRITE_KILL_SUIDGID) !== 0, data: body.bytes(size) };
+  return {
+    handle,
+    offset,
+    killSuidSgid: (flags & WRITE_KILL_SUIDGID) !== 0,
+    fromPageCache: (flags & WRITE_CACHE) !== 0,
+    data: body.bytes(size),
+  };
 }
 
 /** struct fuse_write_out. */

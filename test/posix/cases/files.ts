@@ -220,4 +220,27 @@ os.close(fd)
       sameBytes(await readFile(join(dir, 'f')), expected, 'after the map');
     },
   },
+  {
+    name: 'a shared memory map of a descriptor for appending writes in place',
+    commands: ['python3'],
+    async run(dir) {
+      await writeFile(join(dir, 'f'), pattern(10_000));
+      await python(
+        `
+import mmap, os
+fd = os.open("f", os.O_RDWR | os.O_APPEND)
+m = mmap.mmap(fd, 10000)
+m[5000:5004] = b"mmap"
+m.flush()
+m.close()
+os.write(fd, b"end")
+os.close(fd)
+`,
+        dir,
+      );
+      const expected = Buffer.concat([pattern(10_000), Buffer.from('end')]);
+      expected.write('mmap', 5000);
+      sameBytes(await readFile(join(dir, 'f')), expected, 'after the map');
+    },
+  },
 ];

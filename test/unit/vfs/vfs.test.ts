@@ -706,6 +706,33 @@ async function readPathAll(cluster: Cluster, length: number): Promise<Uint8Array
   return await readAll(vfs, ino as Ino, handle, length);
 }
 
+describe('write-back of mapped pages', () => {
+  it('goes to its offset through a handle for appending, and what is written stays appended', async () => {
+    const cluster = new Cluster();
+    const { vfs } = cluster.mount();
+    const { ino, handle } = await createFile(vfs, 'f', O_RDWR | O_APPEND);
+    await vfs.write(ino, handle, 0, bytes('0123456789'));
+    await vfs.write(ino, handle, 2, bytes('ab'), undefined, { fromPageCache: true });
+    await vfs.write(ino, handle, 0, bytes('!'));
+    await vfs.flush(ino, handle);
+    assert.equal(text(await readPath(cluster.mount().vfs, 'f')), '01ab456789!');
+  });
+
+  it('is taken also after a failure, which the next flush reports', async () => {
+    const cluster = new Cluster();
+    const { vfs, meta } = cluster.mount();
+    const { ino, handle } = await createFile(vfs, 'f');
+    const second = (await vfs.open(ROOT, ino, O_RDWR)).handle;
+    await vfs.write(ino, handle, 0, bytes('0123'));
+    meta.failNextCommit(new FsError('ENOSPC'));
+    assert.equal(await errnoOf(vfs.fsync(ino, handle, false)), 'ENOSPC');
+    await vfs.write(ino, second, 4, bytes('4567'), undefined, { fromPageCache: true });
+    assert.equal(await errnoOf(vfs.fsync(ino, second, false)), 'ENOSPC');
+    await vfs.fsync(ino, second, false);
+    assert.equal(text(await readPath(cluster.mount().vfs, 'f')).slice(4), '4567');
+  });
+});
+
 describe('close', () => {
   it('flushes everything', async () => {
     const cluster = new Cluster();

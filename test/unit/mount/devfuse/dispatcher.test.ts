@@ -89,6 +89,19 @@ function inoOf({ errno, body }: DecodedReply): number {
 }
 
 describe('Dispatcher', () => {
+  it('writes pages of a mapping back at their offset, also through a handle for appending', async () => {
+    const h = await new Harness().initialized();
+    const created = await h.call(OPCODE.CREATE, Buffer.concat([u32s(0o2102, 0o644, 0, 0), cstrings('f')]));
+    const [ino, handle] = [inoOf(created), Number(created.body.readBigUInt64LE(128))];
+    const write = (at: number, flags: number, data: string) =>
+      Buffer.concat([u64s(handle, at), u32s(data.length, flags), u64s(0), u32s(2, 0), Buffer.from(data)]);
+    for (const body of [write(0, 0, 'hello'), write(1, 1, 'u'), write(0, 0, '!')]) {
+      assert.equal((await h.call(OPCODE.WRITE, body, { nodeId: ino })).errno, 0);
+    }
+    const read = Buffer.concat([u64s(handle, 0), u32s(100, 0), u64s(0), u32s(2, 0)]);
+    assert.equal((await h.call(OPCODE.READ, read, { nodeId: ino })).body.toString(), 'hullo!');
+  });
+
   it('creates, writes, reads, lists and removes a file', async () => {
     const h = await new Harness().initialized();
     const created = await h.call(OPCODE.CREATE, Buffer.concat([u32s(0o102, 0o100640, 0, 0), cstrings('f')]), {
