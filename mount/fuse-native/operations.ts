@@ -167,13 +167,15 @@ export class PathOperations implements NativeOperations {
   /** Read and write, since the flags are not passed: the kernel holds the caller to those that it asked for. */
   async create(path: string, mode: number): Promise<number> {
     return this.#walker.withParent(path, async (parent, name) => {
-      const created = await this.#fileSystem.create(
-        this.#caller,
-        parent,
-        name,
-        mode & 0o7777,
-        O_RDWR | O_CREAT,
-      );
+      const flags = O_RDWR | O_CREAT;
+      const created = await this.#fileSystem
+        .create(this.#caller, parent, name, mode & 0o7777, flags)
+        .catch((error: unknown) => {
+          // Another mount was faster. On ESTALE the kernel looks the name up again and decides itself, with the caller's
+          // permissions and O_EXCL, neither of which is passed here.
+          const raced = error instanceof FsError && error.code === 'EEXIST';
+          throw raced ? new FsError('ESTALE', undefined, { cause: error }) : error;
+        });
       this.#release(created.attr);
       return this.#descriptor({ ino: created.attr.ino as Ino, handle: created.handle });
     });

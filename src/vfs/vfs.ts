@@ -202,9 +202,7 @@ export class Vfs implements FileSystem {
     flags: number,
     signal?: AbortSignal,
   ): Promise<OpenResult & { attr: Attr }> {
-    return this.#run('create', parent, () =>
-      create(this.#core, this.#writeBack, caller, parent, name, mode, flags, signal),
-    );
+    return this.#run('create', parent, () => create(this.#core, caller, parent, name, mode, flags, signal));
   }
 
   read(

@@ -168,8 +168,14 @@ class TreeRun {
         const flags = O_RDWR | (s.excl ? O_EXCL : 0) | (s.truncate ? O_TRUNC : 0) | (s.append ? O_APPEND : 0);
         const open = async () => {
           const { parent, name } = await this.#parentOf(m, s.path);
-          const { handle, attr } = await vfs.create(ROOT, parent, name, 0o644, flags);
-          return { handle, ino: attr.ino as Ino };
+          try {
+            const { handle, attr } = await vfs.create(ROOT, parent, name, 0o644, flags);
+            return { handle, ino: attr.ino as Ino };
+          } catch (error) {
+            if (s.excl || (error as { code?: string }).code !== 'EEXIST') throw error;
+            const ino = await this.#inoOf(m, s.path); // as the kernel does
+            return { ino, handle: (await vfs.open(ROOT, ino, flags)).handle };
+          }
         };
         return await this.#opened(m, s.path, open, { ...s, create: s });
       }

@@ -1,4 +1,4 @@
-import { asFsError, FsError } from '../../base/errno.ts';
+import { FsError } from '../../base/errno.ts';
 import type { Ino } from '../../base/ids.ts';
 import type { Attr } from '../../gen/ringfs/v1/namespace.ts';
 import type { Caller, FileHandle, OpenResult } from '../../ports/file-system.ts';
@@ -11,14 +11,12 @@ import {
   O_ACCMODE,
   O_APPEND,
   O_DIRECT,
-  O_EXCL,
   O_RDONLY,
   O_TRUNC,
   S_IFREG,
 } from '../mode.ts';
 import { ReadAhead } from '../read-ahead.ts';
 import type { WriteBack } from '../write-back.ts';
-import { lookup } from './lookup.ts';
 import { makeNode } from './make.ts';
 import { truncate } from './set-attr.ts';
 
@@ -52,10 +50,12 @@ export async function open(
   }
 }
 
-/** open(2) with O_CREAT: one commit. The kernel asks for it after it found no such name; someone may have been faster. */
+/**
+ * open(2) with O_CREAT: one commit. The kernel asks for it after it found no such name; if someone was faster, EEXIST, with or
+ * without O_EXCL: nobody has checked the caller's permission for what is there now.
+ */
 export async function create(
   core: VfsCore,
-  writeBack: WriteBack,
   caller: Caller,
   parent: Ino,
   name: Uint8Array,
@@ -65,37 +65,12 @@ export async function create(
 ): Promise<OpenResult & { attr: Attr }> {
   core.handles.checkRoom();
   const node = { parent, name, mode: S_IFREG | (mode & 0o7777) };
-  let attr: Attr;
-  try {
-    attr = await makeNode(core, caller, node, signal);
-  } catch (thrown) {
-    if ((flags & O_EXCL) !== 0 || asFsError(thrown).code !== 'EEXIST') throw thrown;
-    return await openExisting(core, writeBack, caller, parent, name, flags, signal);
-  }
+  const attr = await makeNode(core, caller, node, signal);
   const state = core.inodes.retain(attr.ino as Ino, attr);
   state.layout ??= new Layout(attr.dataVersion, true);
   core.kernel.opened(attr.ino, attr.dataVersion);
   const handle = addHandle(core, caller, state, flags);
   return { handle, keepCache: false, directIo: (flags & O_DIRECT) !== 0, attr: state.view() };
-}
-
-async function openExisting(
-  core: VfsCore,
-  writeBack: WriteBack,
-  caller: Caller,
-  parent: Ino,
-  name: Uint8Array,
-  flags: number,
-  signal: AbortSignal | undefined,
-): Promise<OpenResult & { attr: Attr }> {
-  const { ino } = await lookup(core, parent, name, signal);
-  try {
-    const opened = await open(core, writeBack, caller, ino as Ino, flags, signal);
-    return { ...opened, attr: core.handles.file(opened.handle).state.view() };
-  } catch (thrown) {
-    core.kernel.forget(ino, 1);
-    throw thrown;
-  }
 }
 
 function addHandle(core: VfsCore, caller: Caller, state: InodeState, flags: number): FileHandle {

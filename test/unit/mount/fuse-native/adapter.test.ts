@@ -79,6 +79,13 @@ describe('PathOperations', () => {
     return { fileSystem, operations: new PathOperations({ fileSystem }, { caller: CALLER }) };
   };
 
+  it('leaves a file that another mount made first to the kernel to open', async () => {
+    const { fileSystem, operations } = make();
+    await operations.release(await operations.create('/f', 0o600));
+    await assert.rejects(operations.create('/f', 0o600), { code: 'ESTALE' });
+    assert.deepEqual([fileSystem.openHandles(), fileSystem.lookupCount()], [0, 0]);
+  });
+
   it('works by path and leaves no references behind', async () => {
     const { fileSystem, operations } = make();
     await operations.mkdir('/d', 0o755);
