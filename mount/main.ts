@@ -11,6 +11,7 @@ import { DevfuseFrontEnd } from './devfuse/front-end.ts';
 import type { FrontEnd } from './front-end.ts';
 import { FuseNativeFrontEnd } from './fuse-native/front-end.ts';
 import { checkDevfuse, MountError } from './mount-point.ts';
+import { stopMount } from './stop-mount.ts';
 
 export interface MountOptions {
   /** host:port of meta servers. */
@@ -27,7 +28,7 @@ export interface RunningMount {
   readonly driver: 'devfuse' | 'fuse-native';
   /** Resolves when the directory is not mounted any more, whoever unmounted it. */
   readonly unmounted: Promise<void>;
-  /** Unmounts, flushes, and closes. */
+  /** Unmounts, flushes, and closes. A mount in use is detached and gets a while to fall out of use. */
   stop(): Promise<void>;
 }
 
@@ -92,7 +93,9 @@ export async function startMount(
     await close();
     throw error;
   }
-  return { driver, unmounted: frontEnd.unmounted, stop: () => stopMount(frontEnd, close, logger) };
+  const flush = (): Promise<void> => vfs.quiesce();
+  const stop = (): Promise<void> => stopMount({ frontEnd, flush, close, timers, logger });
+  return { driver, unmounted: frontEnd.unmounted, stop };
 }
 
 function blockAddresses(topology: {
@@ -126,17 +129,4 @@ function makeFrontEnd(
     { fileSystem, logger, timers },
     { directory, allowOther: options.allowOther && isRoot },
   );
-}
-
-/** A busy mount is detached lazily: what is open keeps working until this process ends, and everything is flushed before. */
-async function stopMount(frontEnd: FrontEnd, close: () => Promise<void>, logger: Logger): Promise<void> {
-  try {
-    await frontEnd.stop();
-  } catch (error) {
-    if (error instanceof MountError && error.code === 'busy') {
-      logger.warn({ err: error }, 'the mount is in use; detaching it');
-      await frontEnd.stop({ lazy: true });
-    } else if (!(error instanceof MountError && error.code === 'not-mounted')) throw error;
-  }
-  await close();
 }
