@@ -1,3 +1,14 @@
+/** What mount(8) knows for every file system. */
+export interface MountFlags {
+  readonly readOnly?: boolean;
+  /** Ignore setuid and setgid bits. */
+  readonly noSuid?: boolean;
+  /** Device files cannot be opened. */
+  readonly noDev?: boolean;
+  /** Programs cannot be started. */
+  readonly noExec?: boolean;
+}
+
 export interface StopOptions {
   /** Detach at once even when files are open; they keep working until closed. */
   readonly lazy?: boolean;

@@ -8,12 +8,12 @@ import type { FileSystem } from '../src/ports/file-system.ts';
 import type { Logger } from '../src/ports/logger.ts';
 import { Vfs } from '../src/vfs/vfs.ts';
 import { DevfuseFrontEnd } from './devfuse/front-end.ts';
-import type { FrontEnd } from './front-end.ts';
+import type { FrontEnd, MountFlags } from './front-end.ts';
 import { FuseNativeFrontEnd } from './fuse-native/front-end.ts';
 import { checkDevfuse, MountError } from './mount-point.ts';
 import { stopMount } from './stop-mount.ts';
 
-export interface MountOptions {
+export interface MountOptions extends MountFlags {
   /** host:port of meta servers. */
   readonly addresses: readonly string[];
   readonly mountPoint: string;
@@ -121,12 +121,14 @@ function makeFrontEnd(
   logger: Logger,
   timers: SystemTimers,
 ): FrontEnd {
-  const directory = options.mountPoint;
+  const { mountPoint: directory, allowOther, readOnly = false } = options;
+  const { noSuid = false, noDev = false, noExec = false } = options;
+  const flags: MountFlags = { readOnly, noSuid, noDev, noExec };
   if (driver === 'devfuse')
-    return new DevfuseFrontEnd({ fileSystem, logger, timers }, { directory, allowOther: options.allowOther });
+    return new DevfuseFrontEnd({ fileSystem, logger, timers }, { directory, allowOther, ...flags });
   const isRoot = process.getuid?.() === 0;
   return new FuseNativeFrontEnd(
     { fileSystem, logger, timers },
-    { directory, allowOther: options.allowOther && isRoot },
+    { directory, allowOther: allowOther && isRoot, ...flags },
   );
 }

@@ -3,7 +3,7 @@ import { assert, defined } from '../../src/base/assert.ts';
 import type { Timers } from '../../src/ports/clock.ts';
 import type { FileSystem } from '../../src/ports/file-system.ts';
 import type { Logger } from '../../src/ports/logger.ts';
-import type { FrontEnd, StopOptions } from '../front-end.ts';
+import type { FrontEnd, MountFlags, StopOptions } from '../front-end.ts';
 import { checkDevfuse, checkMountPoint, MountError, umountPath } from '../mount-point.ts';
 import { Channel } from './channel.ts';
 import { KernelDevice } from './device.ts';
@@ -27,13 +27,12 @@ export interface DevfuseComponents {
   readonly observer?: OperationObserver;
 }
 
-export interface DevfuseOptions {
+export interface DevfuseOptions extends MountFlags {
   readonly directory: string;
   /** Default `ringfs`. */
   readonly fsName?: string;
   /** Let other users than root in. Default true; permissions are checked by the kernel. */
   readonly allowOther?: boolean;
-  readonly readOnly?: boolean;
   /** Default 0: a name is asked for every time, since names are not invalidated by notices. */
   readonly entryTimeoutMs?: number;
   /** Default 1,000; changes by other clients arrive as notices before. */
@@ -67,9 +66,9 @@ export class DevfuseFrontEnd implements FrontEnd {
     const device = await KernelDevice.open('/dev/fuse');
     try {
       await mountKernel(device.fd, directory, {
+        ...this.#options,
         fsName: this.#options.fsName ?? 'ringfs',
         allowOther: this.#options.allowOther ?? true,
-        readOnly: this.#options.readOnly ?? false,
         maxReadBytes: MAX_WRITE_BYTES,
       });
     } catch (error) {

@@ -1,16 +1,17 @@
 import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
+import type { MountFlags } from '../front-end.ts';
 import { findMount, MountError } from '../mount-point.ts';
 
-export interface KernelMountOptions {
+export interface KernelMountOptions extends MountFlags {
   /** Shown as the device by mount(8) and df(1). */
   readonly fsName: string;
   readonly allowOther: boolean;
-  readonly readOnly: boolean;
   readonly maxReadBytes: number;
 }
 
-function mountOptions(options: KernelMountOptions): string {
+/** What mount(8) is told with -o. */
+export function kernelMountOptions(options: KernelMountOptions): string {
   const list = [
     'fd=3', // the descriptor as mount(8) inherits it
     'rootmode=40000',
@@ -19,17 +20,18 @@ function mountOptions(options: KernelMountOptions): string {
     'default_permissions',
     `max_read=${options.maxReadBytes}`,
     'subtype=ringfs',
-    'nosuid',
-    'nodev',
   ];
   if (options.allowOther) list.push('allow_other');
-  if (options.readOnly) list.push('ro');
+  if (options.readOnly === true) list.push('ro');
+  if (options.noSuid === true) list.push('nosuid');
+  if (options.noDev === true) list.push('nodev');
+  if (options.noExec === true) list.push('noexec');
   return list.join(',');
 }
 
 /** Attaches an open FUSE device to a directory by mount(8). Throws MountError. */
 export function mountKernel(fd: number, directory: string, options: KernelMountOptions): Promise<void> {
-  const args = ['-i', '-t', 'fuse', '-o', mountOptions(options), options.fsName, directory];
+  const args = ['-i', '-t', 'fuse', '-o', kernelMountOptions(options), options.fsName, directory];
   return new Promise((resolve, reject) => {
     const child = spawn('mount', args, {
       stdio: ['ignore', 'ignore', 'pipe', fd],

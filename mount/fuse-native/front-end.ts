@@ -3,7 +3,7 @@ import { asFsError } from '../../src/base/errno.ts';
 import type { Timers } from '../../src/ports/clock.ts';
 import type { FileSystem } from '../../src/ports/file-system.ts';
 import type { Logger } from '../../src/ports/logger.ts';
-import type { FrontEnd, StopOptions } from '../front-end.ts';
+import type { FrontEnd, MountFlags, StopOptions } from '../front-end.ts';
 import { checkMountPoint, findMount, MountError, umountPath } from '../mount-point.ts';
 import { correctedFuse } from './binding.ts';
 import { nativeCallbacks } from './callbacks.ts';
@@ -18,13 +18,12 @@ export interface FuseNativeComponents {
   readonly timers: Timers;
 }
 
-export interface FuseNativeOptions {
+export interface FuseNativeOptions extends MountFlags {
   readonly directory: string;
   /** Default `ringfs`. */
   readonly fsName?: string;
   /** Let other users in. Default true for root; others need user_allow_other in /etc/fuse.conf. */
   readonly allowOther?: boolean;
-  readonly readOnly?: boolean;
 }
 
 /**
@@ -62,7 +61,7 @@ export class FuseNativeFrontEnd implements FrontEnd {
       // The package would answer for us after 15 s; the file system has its own limits.
       timeout: false,
       // The package has no word for most options, but passes this one on as it is.
-      fsname: this.#mountOptions(),
+      fsname: nativeMountOptions(this.#options, { isRoot: process.getuid?.() === 0 }),
       defaultPermissions: true,
     });
     await new Promise<void>((resolve, reject) => {
@@ -80,20 +79,6 @@ export class FuseNativeFrontEnd implements FrontEnd {
     this.#components.fileSystem.onInvalidate(() => {});
     void this.#watch(directory);
     this.#components.logger.info({ directory }, 'mounted');
-  }
-
-  #mountOptions(): string {
-    const allowOther = this.#options.allowOther ?? process.getuid?.() === 0;
-    const linuxOnly = ['big_writes', 'use_ino', 'nonempty', 'max_read=131072'];
-    return [
-      this.#options.fsName ?? 'ringfs',
-      'entry_timeout=0',
-      'negative_timeout=0',
-      'attr_timeout=0',
-      ...(process.platform === 'linux' ? linuxOnly : ['use_ino']),
-      ...(allowOther ? ['allow_other'] : []),
-      ...(this.#options.readOnly ? ['ro'] : []),
-    ].join(',');
   }
 
   #errnoOf(thrown: unknown): number {
@@ -130,6 +115,23 @@ export class FuseNativeFrontEnd implements FrontEnd {
     }
     await this.#finish();
   }
+}
+
+/** What libfuse is told with -o. It mounts nosuid and nodev unless told otherwise, which only root may do. */
+export function nativeMountOptions(options: FuseNativeOptions, user: { readonly isRoot: boolean }): string {
+  const linuxOnly = ['big_writes', 'use_ino', 'nonempty', 'max_read=131072'];
+  return [
+    options.fsName ?? 'ringfs',
+    'entry_timeout=0',
+    'negative_timeout=0',
+    'attr_timeout=0',
+    ...(process.platform === 'linux' ? linuxOnly : ['use_ino']),
+    ...((options.allowOther ?? user.isRoot) ? ['allow_other'] : []),
+    ...(options.readOnly === true ? ['ro'] : []),
+    ...(user.isRoot && options.noSuid !== true ? ['suid'] : []),
+    ...(user.isRoot && options.noDev !== true ? ['dev'] : []),
+    ...(options.noExec === true ? ['noexec'] : []),
+  ].join(',');
 }
 
 /** Loaded only when used: the native part needs libfuse 2 on the machine. */

@@ -49,7 +49,9 @@ Mount options:
                        /var/log/ringfs-mount-DIR.log, or under ~/.local/state/ringfs
   log_level=LEVEL      trace, debug, info, warn, error, fatal or silent (default: info)
   log_format=FORMAT    auto, json or pretty (default: auto)
-  Those of fstab(5) that change nothing here, such as rw and noatime, are accepted.
+  ro, nosuid, nodev, noexec
+                       as for any file system; the default for root is rw,suid,dev,exec
+  Those of fstab(5) that change nothing here, such as noatime, are accepted.
 
 Example:
   ringfs mount 10.0.0.1:7400,10.0.0.2:7400 /mnt/ring -o cache=1G`;

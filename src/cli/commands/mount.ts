@@ -28,6 +28,10 @@ interface ParsedOptions {
   cacheBytes: number;
   timeoutMs: number;
   allowOther: boolean;
+  readOnly: boolean;
+  noSuid: boolean;
+  noDev: boolean;
+  noExec: boolean;
   log: string | undefined;
   logLevel: LogLevel;
   logFormat: LogFormat;
@@ -39,8 +43,6 @@ const SECONDS_MAX = 86_400;
 
 /** Options that mount(8) and fstab(5) give to every file system; they change nothing here. */
 const GENERIC = new Set([
-  'rw',
-  'defaults',
   'noatime',
   'nodiratime',
   'relatime',
@@ -48,18 +50,30 @@ const GENERIC = new Set([
   'nofail',
   'auto',
   'noauto',
-  'user',
   'nouser',
   'async',
-  'dev',
-  'suid',
-  'exec',
 ]);
 
 /** x-... and comment=... are for other programs that read fstab(5). */
 function isGeneric(option: string): boolean {
   return GENERIC.has(option) || option.startsWith('x-') || option.startsWith('comment=');
 }
+
+/** Options without a value; each overrides those before it, as for mount(8). */
+const SWITCHES: ReadonlyMap<string, Partial<ParsedOptions>> = new Map([
+  ['allow_other', { allowOther: true }],
+  ['noallow_other', { allowOther: false }],
+  ['ro', { readOnly: true }],
+  ['rw', { readOnly: false }],
+  ['suid', { noSuid: false }],
+  ['nosuid', { noSuid: true }],
+  ['dev', { noDev: false }],
+  ['nodev', { noDev: true }],
+  ['exec', { noExec: false }],
+  ['noexec', { noExec: true }],
+  ['defaults', { readOnly: false, noSuid: false, noDev: false, noExec: false }],
+  ['user', { noSuid: true, noDev: true, noExec: true }],
+]);
 
 /** The text behind -o. Throws a usage error for an unknown option. */
 export function parseMountOptions(text: string): ParsedOptions {
@@ -68,6 +82,10 @@ export function parseMountOptions(text: string): ParsedOptions {
     cacheBytes: DEFAULT_CACHE_BYTES,
     timeoutMs: DEFAULT_TIMEOUT_MS,
     allowOther: true,
+    readOnly: false,
+    noSuid: false,
+    noDev: false,
+    noExec: false,
     log: undefined,
     logLevel: 'info',
     logFormat: 'auto',
@@ -94,22 +112,18 @@ export function parseMountOptions(text: string): ParsedOptions {
       },
     }),
   );
-  const switches = new Map([
-    ['allow_other', true],
-    ['noallow_other', false],
-  ]);
   for (const option of text.split(',').filter((part) => part !== '' && !isGeneric(part))) {
     const at = option.indexOf('=');
     const name = at < 0 ? option : option.slice(0, at);
     const value = at < 0 ? '' : option.slice(at + 1);
     const set = setters.get(name);
-    const allowOther = switches.get(name);
-    if (allowOther !== undefined && at < 0) out.allowOther = allowOther;
-    else if (allowOther !== undefined) throw usageError(`mount option ${name} takes no value`);
+    const switched = SWITCHES.get(name);
+    if (switched !== undefined && at < 0) Object.assign(out, switched);
+    else if (switched !== undefined) throw usageError(`mount option ${name} takes no value`);
     else if (set === undefined)
       throw usageError(
         `unknown mount option '${name}'`,
-        `known: ${[...setters.keys(), ...switches.keys()].join(', ')}`,
+        `known: ${[...setters.keys(), ...SWITCHES.keys()].join(', ')}`,
       );
     else if (value === '') throw usageError(`mount option ${name} needs a value: ${name}=...`);
     else set(value, `mount option ${name}`);

@@ -9,6 +9,10 @@ const DEFAULTS = {
   cacheBytes: 256 << 20,
   timeoutMs: 30_000,
   allowOther: true,
+  readOnly: false,
+  noSuid: false,
+  noDev: false,
+  noExec: false,
   log: undefined,
   logLevel: 'info',
   logFormat: 'auto',
@@ -19,12 +23,16 @@ describe('mount options', () => {
 
   it('are all read', () => {
     const text =
-      'driver=devfuse,cache=1G,timeout=5,noallow_other,log=a/b.log,log_level=debug,log_format=json';
+      'driver=devfuse,cache=1G,timeout=5,noallow_other,ro,nosuid,nodev,noexec,log=a/b.log,log_level=debug,log_format=json';
     assert.deepEqual(parseMountOptions(text), {
       driver: 'devfuse',
       cacheBytes: 1 << 30,
       timeoutMs: 5000,
       allowOther: false,
+      readOnly: true,
+      noSuid: true,
+      noDev: true,
+      noExec: true,
       log: path.resolve('a/b.log'),
       logLevel: 'debug',
       logFormat: 'json',
@@ -32,7 +40,8 @@ describe('mount options', () => {
   });
 
   it('may contain what fstab(5) gives to every file system', () => {
-    const text = 'defaults,rw,noatime,_netdev,x-systemd.automount,x-foo=bar,comment=mine,,nofail';
+    const text =
+      'defaults,rw,suid,dev,exec,async,auto,nouser,noatime,nodiratime,relatime,_netdev,x-systemd.automount,x-foo=bar,comment=mine,,nofail';
     assert.deepEqual(parseMountOptions(text), DEFAULTS);
   });
 
@@ -41,8 +50,16 @@ describe('mount options', () => {
     assert.equal(parseMountOptions('noallow_other,allow_other').allowOther, true);
   });
 
+  it('mean what they mean to mount(8)', () => {
+    const all = { readOnly: true, noSuid: true, noDev: true, noExec: true };
+    assert.deepEqual(parseMountOptions('ro,user'), { ...DEFAULTS, ...all });
+    assert.deepEqual(parseMountOptions('user,exec,suid'), { ...DEFAULTS, noDev: true });
+    assert.deepEqual(parseMountOptions('ro,nosuid,nodev,noexec,defaults'), DEFAULTS);
+  });
+
   for (const [text, pattern] of [
-    ['ro', /unknown mount option 'ro'[\s\S]*cache/],
+    ['readonly', /unknown mount option 'readonly'[\s\S]*cache/],
+    ['ro=1', /ro takes no value/],
     ['constructor', /unknown mount option 'constructor'/],
     ['__proto__=1', /unknown mount option '__proto__'/],
     ['driver=floppy', /driver.*'floppy'.*devfuse/],
