@@ -62,8 +62,10 @@ class Entry {
   sequence = 0;
   session = 0;
   command: Uint8Array | undefined;
-  /** How often it was sent; its fate is known to be "not applied" only while that is 0. */
+  /** How often it was sent. */
   sends = 0;
+  /** How many of these were not refused by a server that did not put it into its log. At 0 it has not taken effect. */
+  unrefused = 0;
   /** Orders sends over all entries. */
   lastSend = 0;
   link: LeaderLink | undefined;
@@ -84,7 +86,9 @@ class Entry {
 /**
  * Sends commits in order under sequence numbers of the session, at most SESSION_WINDOW_MAX ahead of the oldest one without
  * an answer, and sends them again under the same sequence until their fate is known. A commit whose session was lost
- * while its fate was unknown fails with EIO: under another session it could take effect a second time.
+ * while its fate was unknown fails with EIO: under another session it could take effect a second time. While the fate of
+ * a commit is unknown whose caller has been told so, no other is sent for the first time: what its caller does next, such
+ * as the same again if the inode is unchanged, takes effect after it.
  */
 export class CommitQueue {
   readonly #c: CommitQueueComponents;
@@ -92,6 +96,8 @@ export class CommitQueue {
   readonly #waiting: Entry[] = [];
   /** By sequence; in order of sequence. */
   readonly #inFlight = new Map<number, Entry>();
+  /** Those in flight whose callers have gone. */
+  readonly #doubtful = new Set<Entry>();
   #link: LeaderLink | undefined;
   #session = 0;
   #nextSequence = 1;
@@ -111,8 +117,8 @@ export class CommitQueue {
     return this.#waiting.length + this.#inFlight.size;
   }
 
-  /** Resolves with any CommitResult but `session_unknown`. Throws EINTR, ETIMEDOUT (then its fate is unknown if it was
-   * sent, and it is still pursued), EIO, EAGAIN when too many wait. */
+  /** Resolves with any CommitResult but `session_unknown`. Throws EINTR, ETIMEDOUT (then its fate may be
+   * unknown, and it is still pursued if so), EIO, EAGAIN when too many wait. */
   async submit(body: CommitBody, deadline: Deadline): Promise<CommitResult> {
     deadline.check();
     if (this.#closed) throw new FsError('EIO', 'the client is closed');
@@ -181,14 +187,15 @@ export class CommitQueue {
     this.#session = session;
     const open = [...this.#inFlight.values()];
     this.#inFlight.clear();
+    this.#doubtful.clear();
     this.#nextSequence = 1;
-    const unsent = open.filter((e) => e.sends === 0);
+    const unsent = open.filter((e) => e.unrefused === 0);
     for (const entry of unsent) {
       resetEntry(entry);
       entry.settled = entry.abandoned;
     }
     this.#waiting.unshift(...unsent.filter((e) => !e.abandoned));
-    const unknown = open.filter((e) => e.sends > 0);
+    const unknown = open.filter((e) => e.unrefused > 0);
     if (unknown.length === 0) return;
     this.unknownFates += unknown.length;
     this.#c.logger.error(
@@ -206,6 +213,7 @@ export class CommitQueue {
   }
 
   #pump(): void {
+    if (this.#doubtful.size > 0) return;
     while (this.#link !== undefined && this.#link.session === this.#session && this.#waiting.length > 0) {
       const lowest = this.#lowestUnanswered();
       if (this.#nextSequence - lowest >= SESSION_WINDOW_MAX) return;
@@ -250,6 +258,7 @@ export class CommitQueue {
     entry.retry = undefined;
     entry.release ??= this.#hooks.onSend(entry.body);
     entry.sends++;
+    entry.unrefused++;
     if (entry.sends > 1) this.resends++;
     entry.lastSend = ++this.#sends;
     entry.link = link;
@@ -273,13 +282,20 @@ export class CommitQueue {
         return;
       case 'error': {
         const { errno, message } = reply.value;
-        if (errno === ERRNO.EAGAIN) this.#retryLater(entry, link);
+        if (errno === ERRNO.EAGAIN) this.#refused(entry, link);
         else this.#settle(entry, () => entry.reject(new FsError(errnoName(errno), message)));
         return;
       }
       default:
         this.#settle(entry, () => entry.reject(new FsError('EIO', `a commit answered with ${reply.$case}`)));
     }
+  }
+
+  /** The server did not put it into the log. (NotLeader does not say that: leadership may have been lost after that.) */
+  #refused(entry: Entry, link: LeaderLink): void {
+    entry.unrefused--;
+    if (entry.abandoned && entry.unrefused === 0) this.#drop(entry);
+    else this.#retryLater(entry, link);
   }
 
   #answered(entry: Entry, result: CommitResult): void {
@@ -317,26 +333,37 @@ export class CommitQueue {
    * for what was sent after it on this stream for the first time: the log has it later, and sessions do not come back.
    */
   #onSessionUnknown(entry: Entry, link: LeaderLink): void {
+    entry.unrefused--;
     for (const e of this.#inFlight.values()) {
-      if (e.link === link && e.lastSend >= entry.lastSend && e.sends === 1) e.sends = 0;
+      if (e.link === link && e.lastSend >= entry.lastSend && e.sends === 1) e.unrefused = 0;
     }
     if (entry.session === this.#session) this.#startSession(0);
     this.#hooks.onSessionUnknown(link);
   }
 
-  /** The caller has gone. A commit that was not sent is forgotten; one that was is pursued. */
+  /** The caller has gone. A commit that has not taken effect is forgotten; one that may have, or may yet, is pursued. */
   #abandon(entry: Entry): void {
     entry.abandoned = true;
-    if (entry.sequence !== 0) return;
+    if (entry.sequence !== 0) {
+      if (entry.unrefused === 0) this.#drop(entry);
+      else this.#doubtful.add(entry);
+      return;
+    }
     const at = this.#waiting.indexOf(entry);
     if (at >= 0) this.#waiting.splice(at, 1);
     entry.settled = true;
     this.#notifyIdle();
   }
 
+  #drop(entry: Entry): void {
+    entry.retry?.cancel();
+    this.#settle(entry, () => undefined);
+  }
+
   #settle(entry: Entry, tell: () => void): void {
     entry.settled = true;
     entry.release?.();
+    this.#doubtful.delete(entry);
     if (entry.sequence !== 0 && this.#inFlight.get(entry.sequence) === entry) {
       this.#inFlight.delete(entry.sequence);
     }
@@ -357,6 +384,8 @@ function resetEntry(entry: Entry): void {
   entry.sequence = 0;
   entry.session = 0;
   entry.command = undefined;
+  entry.sends = 0;
+  entry.unrefused = 0;
   entry.link = undefined;
   entry.token = undefined;
   entry.retry?.cancel();

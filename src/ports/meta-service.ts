@@ -15,7 +15,8 @@ export interface InodeChange {
  * The metadata cluster as a client sees it. Reads are linearizable: they come from the leader or from state leased
  * by it. Every method throws FsError; ETIMEDOUT after the configured wait without a leader, EINTR when `signal` is
  * aborted. A commit that was sent is retried under its sequence until its fate is known, so it takes effect at most once
- * and an ETIMEDOUT of a commit means that its fate is unknown.
+ * and an ETIMEDOUT of a commit means that its fate is unknown; if it takes effect after all, then before every commit that
+ * is made after the ETIMEDOUT.
  */
 export interface MetaService {
   /** Undefined: no such entry. Throws ENOTDIR, ESTALE. */

@@ -526,6 +526,69 @@ describe('commits', () => {
   });
 });
 
+describe('commits given up', () => {
+  const appliedNames = (meta: FakeMeta): string[] =>
+    meta.applied.map(({ ops: [op] }) => {
+      assert.ok(op?.body?.$case === 'unlink');
+      return Buffer.from(op.body.value.name).toString();
+    });
+
+  it('do not take effect later when no server has taken them', async () => {
+    const { client, meta, timers } = await rig({ timeoutMs: 2_000 });
+    meta.script = (body) => (body.$case === 'commit' ? error(ERRNO.EAGAIN) : undefined);
+    await assert.rejects(timers.resolve(client.commit([unlink('a')])), isError('ETIMEDOUT'));
+    assert.equal(client.stats().commitsPending, 0);
+    meta.script = undefined;
+    await timers.resolve(client.commit([unlink('b')]));
+    await timers.advance(10_000);
+    assert.deepEqual(appliedNames(meta), ['b']);
+    await client.close();
+  });
+
+  it('are forgotten when the refusal arrives after the caller has gone', async () => {
+    const { client, meta, timers } = await rig();
+    let answer: ((reply: Reply) => void) | undefined;
+    meta.script = (body) =>
+      body.$case === 'commit' && answer === undefined
+        ? new Promise<Reply>((resolve) => (answer = resolve))
+        : undefined;
+    const abort = new AbortController();
+    const commit = client.commit([unlink('a')], { signal: abort.signal });
+    await timers.until(() => answer !== undefined, 100, 'request');
+    abort.abort();
+    await assert.rejects(timers.resolve(commit), isError('EINTR'));
+    assert.equal(client.stats().commitsPending, 1);
+    answer?.(error(ERRNO.EAGAIN));
+    await timers.until(() => client.stats().commitsPending === 0, 100, 'the end of it');
+    await timers.advance(10_000);
+    assert.deepEqual(appliedNames(meta), []);
+    await client.close();
+  });
+
+  it('take effect, if they do, before anything that is done after', async () => {
+    const { client, meta, timers } = await rig({ timeoutMs: 2_000 });
+    const isFirst = (command: Uint8Array): boolean => Buffer.from(command).includes('first');
+    let refuse = true;
+    meta.script = (body, address) => {
+      if (body.$case !== 'commit') return undefined;
+      if (address === A) return hang; // may have it in its log
+      return refuse && isFirst(body.value.command) ? error(ERRNO.EAGAIN) : undefined;
+    };
+    const first = client.commit([unlink('first')]);
+    await timers.until(() => meta.commits().length === 1, 100, 'sent');
+    meta.network.kill(A);
+    meta.leader = B;
+    await assert.rejects(timers.resolve(first), isError('ETIMEDOUT'));
+    const second = client.commit([unlink('second')]);
+    await timers.advance(1_000);
+    assert.deepEqual(appliedNames(meta), []);
+    refuse = false;
+    await timers.resolve(second);
+    assert.deepEqual(appliedNames(meta), ['first', 'second']);
+    await client.close();
+  });
+});
+
 describe('closing and time', () => {
   it('waits for commits in flight, then refuses', async () => {
     const { client, meta, timers } = await rig();

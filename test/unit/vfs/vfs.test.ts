@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { concatBytes } from '../../../src/base/bytes.ts';
 import { FsError } from '../../../src/base/errno.ts';
 import { type Ino, ROOT_INO } from '../../../src/base/ids.ts';
+import type { Op } from '../../../src/gen/ringfs/v1/namespace.ts';
 import {
   bytes,
   Cluster,
@@ -341,6 +342,26 @@ describe('O_APPEND', () => {
       }
     });
   }
+
+  it('happens once when its commit is applied late, after it was looked for', async () => {
+    const cluster = new Cluster();
+    const { vfs, meta } = cluster.mount();
+    const { ino, handle } = await createFile(vfs, 'log', O_RDWR | O_APPEND);
+    await vfs.write(ino, handle, 0, bytes('line '));
+    let lost: readonly Op[] | undefined;
+    cluster.meta.hooks.beforeCommit = async (client, ops) => {
+      if (client !== meta) return;
+      if (lost === undefined) {
+        lost = ops;
+        throw new FsError('ETIMEDOUT');
+      }
+      cluster.meta.hooks.beforeCommit = () => undefined;
+      await cluster.meta.client().commit(lost);
+    };
+    assert.equal(await errnoOf(vfs.fsync(ino, handle, false)), 'ETIMEDOUT');
+    await vfs.fsync(ino, handle, false);
+    assert.equal(text(await readPath(cluster.mount().vfs, 'log')), 'line ');
+  });
 
   it('never shows appended bytes twice while their commit is being answered', async () => {
     const cluster = new Cluster();
