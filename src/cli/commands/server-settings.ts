@@ -1,4 +1,4 @@
-import { REPLICAS_DEFAULT, VIRTUAL_NODES_DEFAULT } from '../../base/limits.ts';
+import { REPLICAS_DEFAULT, REPLICAS_MAX, VIRTUAL_NODES_DEFAULT } from '../../base/limits.ts';
 import type { Setting } from '../settings.ts';
 import {
   parseAddress,
@@ -45,9 +45,16 @@ export const SERVER_SETTINGS = {
     'all meta servers of the cluster, this one included',
     parsePeers,
   ),
-  clusterId: setting('cluster-id', '<name>', 'identity of the cluster (default: made from --peers)', text),
+  clusterId: setting(
+    'cluster-id',
+    '<name>',
+    'identity of the cluster (default: that of the data directory; a new one is made from --peers)',
+    text,
+  ),
   replicas: withDefault(
-    setting('replicas', '<n>', 'copies of each block', (value, what) => parseInteger(value, what, 1, 16)),
+    setting('replicas', '<n>', 'copies of each block', (value, what) =>
+      parseInteger(value, what, 1, REPLICAS_MAX),
+    ),
     REPLICAS_DEFAULT,
   ),
   capacity: setting(

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { REPLICAS_MAX } from '../../base/limits.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { type ClusterFile, readCluster, writeCluster } from '../run-state.ts';
 import { type DriverChoice, parseDriver, parseInteger } from '../values.ts';
@@ -51,7 +52,7 @@ export function upOptions(flags: UpFlags, newClusterId: () => string): UpOptions
 
 function newCluster(flags: UpFlags, clusterId: string): ClusterFile {
   const nodes = parseInteger(flags.nodes ?? String(DEFAULT_NODES), '--nodes', 1, NODES_MAX);
-  const replicas = parseInteger(flags.replicas ?? String(Math.min(3, nodes)), '--replicas', 1, NODES_MAX);
+  const replicas = parseInteger(flags.replicas ?? String(Math.min(3, nodes)), '--replicas', 1, REPLICAS_MAX);
   if (replicas > nodes)
     throw usageError(`--replicas ${replicas} needs at least as many nodes; there are ${nodes}`);
   const basePort = parseInteger(
@@ -81,7 +82,7 @@ function sameCluster(flags: UpFlags, existing: ClusterFile, data: string): Clust
   }
   if (
     flags.replicas !== undefined &&
-    parseInteger(flags.replicas, '--replicas', 1, NODES_MAX) !== existing.replicas
+    parseInteger(flags.replicas, '--replicas', 1, REPLICAS_MAX) !== existing.replicas
   ) {
     throw new CliError(
       `${data} holds a cluster with ${existing.replicas} replicas, not ${flags.replicas}`,
