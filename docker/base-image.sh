@@ -20,5 +20,11 @@ npm_dir=$(dirname "$(dirname "$(readlink -f "$(command -v npm)")")")
 cp -r "$npm_dir" "$root/fs/usr/local/lib/node_modules/npm"
 ln -s ../lib/node_modules/npm/bin/npm-cli.js "$root/fs/usr/local/bin/npm"
 rm -rf "$root/fs/var/cache/apt/archives"/*.deb "$root/fs/var/lib/apt/lists"/*
-tar -C "$root/fs" -c . | docker import --change 'CMD ["node"]' - "$tag" >/dev/null
+# Behind a proxy that signs with its own authority, npm in the image must trust it as npm on this machine does.
+environment=""
+if [ -n "${NODE_EXTRA_CA_CERTS:-}" ] && [ -f "$NODE_EXTRA_CA_CERTS" ]; then
+  cp -L "$NODE_EXTRA_CA_CERTS" "$root/fs/usr/local/share/ca-certificates/local.crt"
+  environment="NODE_EXTRA_CA_CERTS=/usr/local/share/ca-certificates/local.crt"
+fi
+tar -C "$root/fs" -c . | docker import --change 'CMD ["node"]' ${environment:+--change "ENV $environment"} - "$tag" >/dev/null
 echo "made $tag"

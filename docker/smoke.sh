@@ -3,6 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh docker/engine.sh
+log=$(mktemp)
 project=ringfs-smoke
 compose="docker-compose -p $project -f docker/compose.replicated.yaml"
 if ! docker image inspect node:20-bookworm-slim >/dev/null 2>&1; then
@@ -16,7 +17,7 @@ cleanup() {
   exit $status
 }
 trap cleanup EXIT
-docker build -q -t ringfs:local -f docker/Dockerfile . >/dev/null
+docker build -q -t ringfs:local -f docker/Dockerfile . >/dev/null 2>"$log" || { cat "$log"; exit 1; }
 $compose up -d --no-build >/dev/null 2>&1
 on_mount() { $compose exec -T mount sh -ec "$1"; }
 status() { $compose exec -T "$1" ringfs status 127.0.0.1:7400 --json; }

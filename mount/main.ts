@@ -34,8 +34,15 @@ export interface RunningMount {
 /** Where to look for the servers on the way to the mount point before giving up. */
 const CONNECT_TIMEOUT_MS_MAX = 60_000;
 
-/** Composes a mount from its parts and makes it visible. Rejects with MountError or what the servers say. */
-export async function startMount(options: MountOptions, logger: Logger): Promise<RunningMount> {
+/**
+ * Composes a mount from its parts and makes it visible. Rejects with MountError or what the servers say. `signal` ends the
+ * search for the servers.
+ */
+export async function startMount(
+  options: MountOptions,
+  logger: Logger,
+  signal?: AbortSignal,
+): Promise<RunningMount> {
   const timers = new SystemTimers();
   const random = jitterRandom();
   const clientName = `${hostname()}:${process.pid}:${options.mountPoint}`;
@@ -46,7 +53,8 @@ export async function startMount(options: MountOptions, logger: Logger): Promise
   );
   try {
     // An unreachable cluster is found out before anything is mounted.
-    await meta.statfs(AbortSignal.timeout(Math.min(options.timeoutMs, CONNECT_TIMEOUT_MS_MAX)));
+    const timeout = AbortSignal.timeout(Math.min(options.timeoutMs, CONNECT_TIMEOUT_MS_MAX));
+    await meta.statfs(signal === undefined ? timeout : AbortSignal.any([timeout, signal]));
   } catch (error) {
     await meta.close();
     throw new MountError(

@@ -38,7 +38,8 @@ fi
 lock=$(cksum <package-lock.json)
 if [ ! -d node_modules ] || [ "$(cat node_modules/.ringfs-lock 2>/dev/null)" != "$lock" ]; then
   say 'installing npm packages'
-  npm ci --no-audit --no-fund --loglevel=error >&2
+  # Not `npm ci`: it refuses a lock file without the optional packages of platforms that a registry mirror does not carry.
+  npm install --no-save --no-audit --no-fund --loglevel=error >&2
   printf '%s\n' "$lock" >node_modules/.ringfs-lock
 fi
 

@@ -195,13 +195,17 @@ export const MESSAGE_BYTES_MAX = 8 * MIB;
 export const FLOW_CONTROL_WINDOW_BYTES = 16 * MIB;
 /** Calls in flight on one connection. */
 export const CALLS_IN_FLIGHT_MAX = 4096;
+/** Encoded replies waiting for a client that does not read them; above it, no more of its requests are read. */
+export const STREAM_UNSENT_BYTES_PAUSE = 64 * MIB;
+/** Above it the stream is ended: more than the answers to all block reads that one client has in flight. */
+export const STREAM_UNSENT_BYTES_MAX = 512 * MIB;
+/** A client uses one stream per connection, and a few more in passing. */
+export const STREAMS_PER_CONNECTION_MAX = 128;
 
 // Blocks --------------------------------------------------------------------------------------------------------
 export const SEGMENT_SIZE_BYTES_MAX = 256 * MIB;
 export const VIRTUAL_NODES_DEFAULT = 32;
 export const REPLICAS_DEFAULT = 3;
-/** Most copies of each block that a cluster can be made with. */
-export const REPLICAS_MAX = 16;
 
 // Namespace rows ------------------------------------------------------------------------------------------------
 /** Ancestors looked at when a directory that has subdirectories moves; deeper is refused with ELOOP. Twice the components that

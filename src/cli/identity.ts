@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { CliError } from './cli-error.ts';
@@ -20,15 +29,21 @@ export function storedIdentity(dir: string): Identity | undefined {
   return existsSync(file) ? read(file) : undefined;
 }
 
-/** Claims an empty directory, or checks that it is this server's. Throws CliError. */
+/** What servers make in their data directories. */
+const CONTENTS = ['meta', 'block'];
+
+/** Claims a directory without a server's data, or checks that it is this server's. Throws CliError. */
 export function claimDataDirectory(dir: string, identity: Identity): void {
   const file = path.join(dir, FILE);
   mkdirSync(dir, { recursive: true });
   if (!existsSync(file)) {
-    writeFileSync(`${file}.tmp`, `${JSON.stringify({ format: FORMAT, ...identity }, null, 2)}\n`, {
-      flush: true,
-    });
-    renameSync(`${file}.tmp`, file);
+    if (CONTENTS.some((name) => existsSync(path.join(dir, name)))) {
+      throw new CliError(
+        `${dir} holds a server's data, but ${file}, which says whose, is missing`,
+        'restore it from a backup; only a new server starts with another --data directory',
+      );
+    }
+    claim(dir, file, identity);
     return;
   }
   const found = read(file);
@@ -56,9 +71,29 @@ export function claimDataDirectory(dir: string, identity: Identity): void {
   }
 }
 
-function read(file: string): z.infer<typeof schema> {
+/** Durable before anything else is written, so that data never lies there unclaimed. */
+function claim(dir: string, file: string, identity: Identity): void {
+  writeFileSync(`${file}.tmp`, `${JSON.stringify({ format: FORMAT, ...identity }, null, 2)}\n`, {
+    flush: true,
+  });
+  renameSync(`${file}.tmp`, file);
+  const fd = openSync(dir, 'r');
   try {
-    return schema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function read(file: string): z.infer<typeof schema> {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new CliError(`cannot read ${file}: ${(error as Error).message}`, 'check its owner and permissions');
+  }
+  try {
+    return schema.parse(JSON.parse(text));
   } catch (error) {
     throw new CliError(
       `${file} is damaged: ${(error as Error).message}`,

@@ -1,21 +1,49 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** True while a process with this id exists and is a ringfs process (ids are reused). */
-export function isRingfsProcess(pid: number): boolean {
+/** True for the command line of a ringfs process, arguments ended by zeros as in /proc/PID/cmdline: node, running our entry point. */
+export function isRingfsCommand(commandLine: string): boolean {
+  const [program = '', ...args] = commandLine.split('\0');
+  const isNode = /^node(js)?$/.test(path.basename(program)) || program === process.execPath;
+  const script = args.find((arg) => !arg.startsWith('-')) ?? '';
+  return isNode && /(^|\/)dist\/src\/cli\/main\.js$/.test(script);
+}
+
+/**
+ * When the process started, in clock ticks since boot (proc_pid_stat(5), field 22): with the identifier it names a process for good.
+ * Undefined when there is none, or no /proc.
+ */
+export function startTicksOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The command's name, in parentheses, may contain anything.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(fields[19]);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * True while a process with this id exists and is a ringfs process. Ids are used again, in a container even after every start
+ * for the same role; so the process is also compared by its start, when that is known.
+ */
+export function isRingfsProcess(pid: number, startTicks?: number): boolean {
   if (pid <= 0) return false;
   try {
     process.kill(pid, 0);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
+  if (process.platform !== 'linux') return true;
+  if (startTicks !== undefined && startTicksOf(pid) !== startTicks) return false;
   try {
-    if (/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) return false;
-    const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-    return command.includes('cli/main') || command.includes('ringfs');
+    if (/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) return false;
+    return isRingfsCommand(readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
   } catch {
-    return process.platform !== 'linux';
+    return false; // it has just ended
   }
 }
 
@@ -23,7 +51,7 @@ export function isRingfsProcess(pid: number): boolean {
 export async function waitForExit(pids: readonly number[], timeoutMs: number): Promise<readonly number[]> {
   const end = performance.now() + timeoutMs;
   for (;;) {
-    const left = pids.filter(isRingfsProcess);
+    const left = pids.filter((pid) => isRingfsProcess(pid));
     if (left.length === 0 || performance.now() >= end) return left;
     await sleep(50);
   }

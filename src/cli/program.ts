@@ -13,8 +13,8 @@ import { runUmount } from './commands/umount.ts';
 import { runUp } from './commands/up.ts';
 import type { UpFlags } from './commands/up-options.ts';
 import { detach } from './detach.ts';
+import { reportToParent } from './ringfs-child.ts';
 import { addFlags, resolveSettings } from './settings.ts';
-import { reportToParent } from './supervisor.ts';
 import { parseLogLevel } from './values.ts';
 
 const DEFAULT_DATA = '.ringfs';
@@ -33,8 +33,30 @@ function stopSignal(): Promise<string> {
   });
 }
 
-function upCommand(): Command {
-  return new Command('up')
+/** -o may be given more than once, as for mount(8). */
+function joinOptions(value: string, previous?: string): string {
+  return previous === undefined ? value : `${previous},${value}`;
+}
+
+const MOUNT_OPTIONS_HELP = `
+Mount options:
+  driver=NAME          auto, devfuse (root; the default for it) or fuse-native
+  cache=SIZE           memory for blocks that were read (default: 256M)
+  timeout=SECONDS      how long an operation waits for the servers before it fails
+                       (default: 30)
+  noallow_other        only the user who mounts may use it
+  log=FILE             default: standard error with --foreground; in the background
+                       /var/log/ringfs-mount-DIR.log, or under ~/.local/state/ringfs
+  log_level=LEVEL      trace, debug, info, warn, error, fatal or silent (default: info)
+  log_format=FORMAT    auto, json or pretty (default: auto)
+  Those of fstab(5) that change nothing here, such as rw and noatime, are accepted.
+
+Example:
+  ringfs mount 10.0.0.1:7400,10.0.0.2:7400 /mnt/ring -o cache=1G`;
+
+function addUp(root: Command): void {
+  root
+    .command('up')
     .description(
       'start a local cluster and mount it; stays until interrupted, then unmounts and stops everything',
     )
@@ -44,10 +66,14 @@ function upCommand(): Command {
     .option('--driver <name>', 'auto, devfuse or fuse-native', 'auto')
     .option('--replicas <n>', 'copies of each block (default: 3, or the number of servers if smaller)')
     .option('--base-port <port>', 'first of as many ports as servers (default: 7400)')
-    .option('--detach', 'return when it is ready; end it with: ringfs down')
+    .option('--detach', 'return when it is ready; end it with: ringfs down; its log is DATA/logs/up.log')
     .option('--json', 'print the ready line as: ready {json}')
-    .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
-    .option('-o, --options <list>', 'mount options, see: ringfs mount --help')
+    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent', 'info')
+    .option('-o, --options <list>', 'mount options, see: ringfs mount --help', joinOptions)
+    .addHelpText(
+      'after',
+      '\nA data directory remembers its servers: later starts need --data only. Logs are in DATA/logs.',
+    )
     .action(async (flags: UpFlags) => {
       const logLevel = parseLogLevel(flags.logLevel, '--log-level');
       if (flags.detach === true) {
@@ -60,18 +86,16 @@ function upCommand(): Command {
     });
 }
 
-function mountCommand(): Command {
-  return new Command('mount')
+function addMount(root: Command): void {
+  root
+    .command('mount')
     .description('mount a RingFS on a directory; returns when it is mounted, end it with: ringfs umount DIR')
     .argument('<addresses>', 'meta servers, as host:port[,host:port...]')
     .argument('<dir>', 'mount point; must exist and be empty')
-    .option(
-      '-o, --options <list>',
-      'comma-separated: driver=auto|devfuse|fuse-native, cache=SIZE, timeout=SECONDS, log=FILE, log_level=, log_format=',
-      (value, previous?: string) => (previous === undefined ? value : `${previous},${value}`),
-    )
+    .option('-o, --options <list>', 'comma-separated mount options, as below', joinOptions)
     .option('-f, --foreground', 'stay until unmounted or interrupted')
     .option('--json', 'print the ready line as: ready {json}')
+    .addHelpText('after', MOUNT_OPTIONS_HELP)
     .action((addresses: string, dir: string, flags: MountFlags) =>
       runMount(addresses, dir, flags, stopSignal),
     );
@@ -81,25 +105,29 @@ export function program(): Command {
   const root = new Command('ringfs')
     .description('A distributed filesystem that you mount as a local directory.')
     .version(version())
-    .showHelpAfterError('(ringfs --help shows the commands)')
-    .configureOutput({ outputError: (text, write) => write(`ringfs: ${text.replace(/^error: /, '')}`) });
-  root.addCommand(upCommand());
+    .configureOutput({ outputError: (text, write) => write(`ringfs: ${text.replace(/^error: /, '')}`) })
+    .addHelpText(
+      'after',
+      '\nringfs COMMAND --help tells more. Exit status: 0 done, 1 failed, 2 called wrongly.',
+    );
+  addUp(root);
   root
     .command('down')
-    .description('end a cluster that ringfs up started')
+    .description('end a cluster that ringfs up started, also when parts of it have died')
     .option('--data <dir>', 'its data directory', DEFAULT_DATA)
     .option('--json', 'print JSON')
     .action(runDown);
   addFlags(root.command('server'), SERVER_SETTINGS)
-    .description('run one server; every flag is also a RINGFS_* variable and a key of the config file')
+    .description('run one server until it is interrupted')
+    .addHelpText('after', SERVER_HELP)
     .action((flags: Record<string, unknown>) =>
       runServer(resolveSettings(SERVER_SETTINGS, flags, process.env), version(), stopSignal()),
     );
-  root.addCommand(mountCommand());
+  addMount(root);
   root
     .command('umount')
-    .description('unmount a RingFS')
-    .argument('<dir>')
+    .description('unmount a RingFS; what programs have written is sent to the servers first')
+    .argument('<dir>', 'mount point')
     .option('-l, --lazy', 'detach now, even if programs still use it')
     .option('--json', 'print JSON')
     .action(runUmount);
@@ -112,9 +140,19 @@ export function program(): Command {
     .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
     .option('--json', 'print JSON')
     .action(runStatus);
-  for (const command of [root, ...root.commands]) command.exitOverride();
+  root.exitOverride().showHelpAfterError('(ringfs --help shows the commands)');
+  for (const command of root.commands)
+    command.exitOverride().showHelpAfterError(`(ringfs ${command.name()} --help shows how it is used)`);
   return root;
 }
+
+const SERVER_HELP = `
+Every setting is also a variable and a key of the config file: --cluster-id is
+RINGFS_CLUSTER_ID and cluster-id. Flags win over variables, and these over the file.
+
+Example, one of three:
+  ringfs server --id s1 --listen 10.0.0.1:7400 --data /srv/ringfs \\
+    --peers s1=10.0.0.1:7400,s2=10.0.0.2:7400,s3=10.0.0.3:7400`;
 
 /** Runs one command line. Returns the exit status: 0 done, 1 failed, 2 called wrongly. */
 export async function main(args: readonly string[]): Promise<number> {

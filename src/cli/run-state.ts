@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import path from 'node:path';
 import { z } from 'zod';
 import { CliError } from './cli-error.ts';
+import { isRingfsProcess, startTicksOf } from './processes.ts';
 
 /** What `ringfs up` keeps in its data directory: the cluster it made, and the processes that run now. */
 
@@ -23,22 +24,23 @@ const runSchema = z.strictObject({
   servers: z.array(
     z.strictObject({ id: z.string(), address: z.string(), pid: z.number().int().nonnegative() }),
   ),
+  /** When each process started, by its id: see startTicksOf. Empty where the system does not tell. */
+  startTicks: z.record(z.string(), z.number()),
 });
 export type RunFile = z.infer<typeof runSchema>;
 
 const clusterPath = (data: string): string => path.join(data, 'cluster.json');
 const runPath = (data: string): string => path.join(data, 'run.json');
 
-function readJson<T>(file: string, schema: z.ZodType<T>): T | undefined {
+const ADVICE = 'restore it from a backup, or use another --data directory';
+
+function readJson<T>(file: string, schema: z.ZodType<T>, advice = ADVICE): T | undefined {
   if (!existsSync(file)) return undefined;
   let raw: unknown;
   try {
     raw = JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new CliError(
-      `${file} is damaged: ${(error as Error).message}`,
-      'restore it from a backup, or use another --data directory',
-    );
+    throw new CliError(`${file} is damaged: ${(error as Error).message}`, advice);
   }
   const format = (raw as { format?: unknown } | null)?.format;
   if (typeof format === 'number' && format !== FORMAT) {
@@ -48,11 +50,7 @@ function readJson<T>(file: string, schema: z.ZodType<T>): T | undefined {
     );
   }
   const parsed = schema.safeParse(raw);
-  if (!parsed.success)
-    throw new CliError(
-      `${file} is damaged: ${z.prettifyError(parsed.error)}`,
-      'restore it from a backup, or use another --data directory',
-    );
+  if (!parsed.success) throw new CliError(`${file} is damaged: ${z.prettifyError(parsed.error)}`, advice);
   return parsed.data;
 }
 
@@ -67,6 +65,23 @@ export const readCluster = (data: string): ClusterFile | undefined =>
   readJson(clusterPath(data), clusterSchema);
 export const writeCluster = (data: string, cluster: Omit<ClusterFile, 'format'>): void =>
   writeJson(clusterPath(data), { format: FORMAT, ...cluster });
-export const readRun = (data: string): RunFile | undefined => readJson(runPath(data), runSchema);
-export const writeRun = (data: string, run: RunFile): void => writeJson(runPath(data), run);
+export const readRun = (data: string): RunFile | undefined =>
+  readJson(runPath(data), runSchema, 'delete it when none of its processes runs any more');
+export function writeRun(data: string, run: Omit<RunFile, 'startTicks'>): void {
+  const startTicks: Record<string, number> = {};
+  for (const pid of pidsOf(run)) {
+    const ticks = startTicksOf(pid);
+    if (ticks !== undefined) startTicks[pid] = ticks;
+  }
+  writeJson(runPath(data), { ...run, startTicks });
+}
 export const removeRun = (data: string): void => rmSync(runPath(data), { force: true });
+
+function pidsOf(run: Omit<RunFile, 'startTicks'>): readonly number[] {
+  return [run.pid, run.mountPid, ...run.servers.map((server) => server.pid)].filter((pid) => pid > 0);
+}
+
+/** The recorded processes that still run: supervisor, mount, servers. */
+export function runningProcesses(run: RunFile): readonly number[] {
+  return pidsOf(run).filter((pid) => isRingfsProcess(pid, run.startTicks[pid]));
+}

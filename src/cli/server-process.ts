@@ -117,7 +117,7 @@ export class ServerProcess {
       await this.#meta.replica.start();
     }
     if (this.#block !== undefined) {
-      await this.#block.server.start();
+      this.#block.server.start();
       this.#reportSoon(0);
     }
     this.#state = 'running';

@@ -1,13 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import path from 'node:path';
+import type { ChildProcess } from 'node:child_process';
 import type { TimerHandle, Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { CliError } from './cli-error.ts';
+import { spawnRingfs, untilReady } from './ringfs-child.ts';
 
 /** A child that dies is started again after this long: short enough to heal, long enough to see what failed. */
 const RESTART_DELAY_MS = 3_000;
-const LOG_TAIL_LINES = 8;
 
 export interface ChildSpec {
   readonly name: string;
@@ -19,23 +17,24 @@ export interface ChildSpec {
   readonly beforeRestart?: () => Promise<void>;
 }
 
-interface ChildMessage {
-  readonly ready?: Record<string, unknown>;
-  readonly error?: string;
-  readonly hint?: string;
+interface Components {
+  readonly logger: Logger;
+  readonly timers: Timers;
+  /** What runs as the child; the ringfs command by default. */
+  readonly entry?: string;
 }
 
 /** Runs one ringfs process, waits until it is ready, and starts it again when it dies. */
 export class SupervisedChild {
   readonly spec: ChildSpec;
-  readonly #components: { logger: Logger; timers: Timers };
+  readonly #components: Components;
   readonly #onChange: () => void;
   #process: ChildProcess | undefined;
   #restart: TimerHandle | undefined;
   #stopping = false;
   #ready = false;
 
-  constructor(components: { logger: Logger; timers: Timers }, spec: ChildSpec, onChange: () => void) {
+  constructor(components: Components, spec: ChildSpec, onChange: () => void) {
     this.#components = components;
     this.spec = spec;
     this.#onChange = onChange;
@@ -47,45 +46,29 @@ export class SupervisedChild {
   }
 
   /** Resolves with what the child says of itself when it is ready. Rejects with CliError when it ends before. */
-  start(): Promise<Record<string, unknown>> {
-    mkdirSync(path.dirname(this.spec.logFile), { recursive: true });
-    const log = openSync(this.spec.logFile, 'a');
-    const child = spawn(process.execPath, [...process.execArgv, ringfsMain(), ...this.spec.args], {
-      stdio: ['ignore', log, log, 'ipc'],
-      detached: true,
-      env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
-    });
-    closeSync(log);
+  async start(): Promise<Record<string, unknown>> {
+    const { name, args, logFile, readyTimeoutMs } = this.spec;
+    if (this.#stopping) throw new CliError(`${name}: stopped before it was started`);
+    const child = spawnRingfs(args, logFile, this.#components.entry);
     this.#process = child;
     this.#ready = false;
-    return new Promise((resolve, reject) => {
-      const timer = this.#components.timers.after(this.spec.readyTimeoutMs, () => {
-        reject(
-          new CliError(
-            `${this.spec.name} was not ready within ${this.spec.readyTimeoutMs / 1000} s`,
-            `its log is ${this.spec.logFile}`,
-          ),
-        );
-      });
-      child.on('message', (message: ChildMessage) => {
-        timer.cancel();
-        if (message.error !== undefined)
-          reject(new CliError(`${this.spec.name}: ${message.error}`, message.hint));
-        if (message.ready === undefined) return;
-        this.#ready = true;
-        resolve(message.ready);
-      });
-      child.once('exit', (code, signal) => {
-        timer.cancel();
-        reject(
-          new CliError(
-            `${this.spec.name} ended with ${signal ?? `status ${code}`}:\n${tail(this.spec.logFile)}`,
-            `its log is ${this.spec.logFile}`,
-          ),
-        );
-        this.#onExit(code, signal);
-      });
+    child.once('error', () => this.#onEnd(child, null, null));
+    child.once('exit', (code, signal) => this.#onEnd(child, code, signal));
+    let timer: TimerHandle | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = this.#components.timers.after(readyTimeoutMs, () =>
+        reject(new CliError(`${name}: not ready within ${readyTimeoutMs / 1000} s`, `its log is ${logFile}`)),
+      );
     });
+    try {
+      const ready = await Promise.race([untilReady(child, { name, logFile }), late]);
+      this.#ready = true;
+      // It may have ended right after it said so.
+      if (this.#process !== child) this.#scheduleRestart();
+      return ready;
+    } finally {
+      timer?.cancel();
+    }
   }
 
   async stop(signal: NodeJS.Signals, timeoutMs: number): Promise<void> {
@@ -103,29 +86,31 @@ export class SupervisedChild {
     killer.cancel();
   }
 
-  #onExit(code: number | null, signal: NodeJS.Signals | null): void {
+  #onEnd(child: ChildProcess, code: number | null, signal: NodeJS.Signals | null): void {
+    if (this.#process !== child) return;
     this.#process = undefined;
     if (this.#stopping || !this.#ready) return;
-    const { logger, timers } = this.#components;
-    logger.warn(
+    this.#components.logger.warn(
       { child: this.spec.name, code, signal, restartInMs: RESTART_DELAY_MS },
       'a process ended and will be started again',
     );
     this.#onChange();
-    this.#scheduleRestart(timers);
+    this.#scheduleRestart();
   }
 
-  #scheduleRestart(timers: Timers): void {
-    this.#restart = timers.after(RESTART_DELAY_MS, () => {
+  #scheduleRestart(): void {
+    if (this.#stopping) return;
+    this.#restart = this.#components.timers.after(RESTART_DELAY_MS, () => {
       this.#startAgain().then(
         () => this.#onChange(),
         (error: unknown) => {
+          if (this.#stopping) return;
           this.#components.logger.error(
             { child: this.spec.name, err: error },
             'could not be started again; trying later',
           );
           this.#process?.kill('SIGKILL');
-          if (!this.#stopping) this.#scheduleRestart(timers);
+          this.#scheduleRestart();
         },
       );
     });
@@ -139,26 +124,4 @@ export class SupervisedChild {
     await ready;
     this.#components.logger.info({ child: this.spec.name, pid: this.pid }, 'started again');
   }
-}
-
-/** The compiled entry point, next to this module. */
-export function ringfsMain(): string {
-  return path.join(import.meta.dirname, 'main.js');
-}
-
-export function tail(file: string): string {
-  try {
-    const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
-    return lines.slice(-LOG_TAIL_LINES).join('\n');
-  } catch {
-    return '';
-  }
-}
-
-/** For a child of a supervisor (or of --detach): tell the parent, if there is one. */
-export function reportToParent(message: ChildMessage): void {
-  if (process.send === undefined || !process.connected) return;
-  process.send(message, undefined, undefined, () => {
-    // The parent may be gone by now; this process does not depend on it.
-  });
 }

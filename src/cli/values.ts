@@ -8,6 +8,9 @@ export interface Peer {
   readonly address: string;
 }
 
+/** More copies than this only cost: a block is lost when all its owners are. */
+export const REPLICAS_MAX = 16;
+
 const UNIT_BYTES: Readonly<Record<string, number>> = {
   '': 1,
   K: 2 ** 10,
@@ -26,12 +29,14 @@ export function parseSize(text: string, what: string): number {
       'write a number of bytes, or one with K, M, G or T, such as 512M',
     );
   }
-  return Math.floor(Number(match[1]) * unit);
+  const bytes = Math.floor(Number(match[1]) * unit);
+  if (!Number.isSafeInteger(bytes)) throw usageError(`${what}: '${text}' is too large`);
+  return bytes;
 }
 
 export function parseInteger(text: string, what: string, min: number, max: number): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < min || value > max || text.trim() === '') {
+  if (!/^\s*\d+\s*$/.test(text) || value < min || value > max) {
     throw usageError(`${what}: '${text}' is not a whole number from ${min} to ${max}`);
   }
   return value;

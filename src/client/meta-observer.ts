@@ -12,25 +12,23 @@ const ATTEMPTS_MAX = 8;
 type Reply = NonNullable<BodyOf<MetaReply>>;
 type Request = NonNullable<BodyOf<MetaRequest>>;
 
+interface Components {
+  readonly connector: RpcConnector<MetaRequest, MetaReply>;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
 /** Talks to the metadata cluster without a session: how block nodes report themselves and learn of each other. */
 export class MetaObserver {
-  readonly #components: {
-    connector: RpcConnector<MetaRequest, MetaReply>;
-    timers: Timers;
-    random: Random;
-    logger: Logger;
-  };
+  readonly #components: Components;
   readonly #options: { addresses: readonly string[]; name: string; clusterId: string };
+  readonly #closing = new AbortController();
   #connection: RpcConnection<MetaRequest, MetaReply> | undefined;
   #next = 0;
 
   constructor(
-    components: {
-      connector: RpcConnector<MetaRequest, MetaReply>;
-      timers: Timers;
-      random: Random;
-      logger: Logger;
-    },
+    components: Components,
     options: { addresses: readonly string[]; name: string; clusterId: string },
   ) {
     this.#components = components;
@@ -50,48 +48,60 @@ export class MetaObserver {
     return reply.value;
   }
 
+  /** What is being asked rejects. */
   close(): void {
+    this.#closing.abort(new Error('closed'));
+    this.#disconnect();
+  }
+
+  #disconnect(): void {
     this.#connection?.close();
     this.#connection = undefined;
   }
 
   async #ask(body: Request): Promise<Reply> {
-    let last: unknown = new Error('no address of a meta server is known');
+    const { signal } = this.#closing;
+    let last: unknown;
     let hint: string | undefined;
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      signal.throwIfAborted();
       try {
         const connection = await this.#connect(hint);
-        const reply = await connection.call(body, { timeoutMs: CALL_TIMEOUT_MS });
+        const reply = await connection.call(body, { timeoutMs: CALL_TIMEOUT_MS, signal });
         if (reply.$case === 'error') throw new Error(reply.value.message);
         if (reply.$case !== 'notLeader') return reply;
         hint = reply.value.leaderAddress === '' ? undefined : reply.value.leaderAddress;
         last = new Error('the metadata cluster has no leader');
       } catch (error) {
+        this.#components.logger.trace({ err: error }, 'a meta server did not answer');
         last = error;
         hint = undefined;
       }
-      this.close();
-      if (hint === undefined) await this.#components.timers.sleep(20 + this.#components.random.below(80));
+      this.#disconnect();
+      if (hint === undefined)
+        await this.#components.timers.sleep(20 + this.#components.random.below(80), signal);
     }
     throw last;
   }
 
   async #connect(hint: string | undefined): Promise<RpcConnection<MetaRequest, MetaReply>> {
     if (this.#connection?.open === true && hint === undefined) return this.#connection;
-    this.close();
+    this.#disconnect();
     const { addresses, name, clusterId } = this.#options;
     const address = hint ?? addresses[this.#next++ % addresses.length];
     if (address === undefined) throw new Error('no address of a meta server is known');
     const connection = await this.#components.connector.connect(address);
-    const hello = await connection.call({
-      $case: 'hello',
-      value: { session: 0, nonce: new Uint8Array(0), client: name, clusterId, observer: true },
-    });
-    if (hello.$case === 'error') {
-      connection.close();
-      throw new Error(hello.value.message);
-    }
+    // Kept before the hello is answered, so that it is closed whatever happens.
     this.#connection = connection;
+    this.#closing.signal.throwIfAborted();
+    const hello = await connection.call(
+      {
+        $case: 'hello',
+        value: { session: 0, nonce: new Uint8Array(0), client: name, clusterId, observer: true },
+      },
+      { timeoutMs: CALL_TIMEOUT_MS, signal: this.#closing.signal },
+    );
+    if (hello.$case === 'error') throw new Error(hello.value.message);
     return connection;
   }
 }

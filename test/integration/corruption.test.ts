@@ -62,7 +62,7 @@ describe('a corrupted block on one replica', () => {
       ringfs('mount', cluster.addresses.join(','), fresh, '-o', `log=${log},log_format=json`).status,
       0,
     );
-    names.forEach((name, i) => assert.equal(sha256(path.join(fresh, name)), hashes[i], name));
+    for (const [i, name] of names.entries()) assert.equal(sha256(path.join(fresh, name)), hashes[i], name);
 
     const s1 = await until('the damage is counted and repaired', () =>
       cluster.status().servers.find((server) => server.id === 's1' && (server.ring?.repaired ?? 0) > 0),

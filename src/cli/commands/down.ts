@@ -1,6 +1,6 @@
 import path from 'node:path';
-import { isRingfsProcess, signalAll, waitForExit } from '../processes.ts';
-import { readRun, removeRun } from '../run-state.ts';
+import { signalAll, waitForExit } from '../processes.ts';
+import { readRun, removeRun, runningProcesses } from '../run-state.ts';
 import { unmountStale } from './umount.ts';
 
 const STOP_TIMEOUT_MS = 90_000;
@@ -17,23 +17,22 @@ export async function runDown(flags: { data: string; json?: boolean }): Promise<
     say([], `nothing is running in ${data}`);
     return;
   }
-  const children = [run.mountPid, ...run.servers.map((server) => server.pid)];
-  const running = [run.pid, ...children].filter(isRingfsProcess);
-  if (isRingfsProcess(run.pid)) {
+  const running = runningProcesses(run);
+  if (running.includes(run.pid)) {
     signalAll([run.pid], 'SIGTERM');
     await waitForExit([run.pid], STOP_TIMEOUT_MS);
   }
-  await stopLeftOvers([run.mountPid]);
+  // In this order: the mount flushes to the servers.
+  await stopLeftOvers(runningProcesses(run).filter((pid) => pid === run.mountPid));
   await unmountStale(run.mount);
-  await stopLeftOvers([run.pid, ...children]);
+  await stopLeftOvers(runningProcesses(run));
   removeRun(data);
   say(running, `stopped ${running.length} processes of ${data}`);
 }
 
 async function stopLeftOvers(pids: readonly number[]): Promise<void> {
-  const left = pids.filter(isRingfsProcess);
-  signalAll(left, 'SIGTERM');
-  const stubborn = await waitForExit(left, STOP_TIMEOUT_MS / 3);
+  signalAll(pids, 'SIGTERM');
+  const stubborn = await waitForExit(pids, STOP_TIMEOUT_MS / 3);
   signalAll(stubborn, 'SIGKILL');
   await waitForExit(stubborn, KILL_TIMEOUT_MS);
 }

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, openSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { type MountOptions, startMount } from '../../../mount/main.ts';
@@ -6,7 +6,7 @@ import { checkMountPoint } from '../../../mount/mount-point.ts';
 import { createLogger, type LogFormat, type LogLevel } from '../../io/log/pino-logger.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { detach } from '../detach.ts';
-import { reportToParent } from '../supervisor.ts';
+import { reportToParent } from '../ringfs-child.ts';
 import {
   type DriverChoice,
   parseAddresses,
@@ -56,6 +56,11 @@ const GENERIC = new Set([
   'exec',
 ]);
 
+/** x-... and comment=... are for other programs that read fstab(5). */
+function isGeneric(option: string): boolean {
+  return GENERIC.has(option) || option.startsWith('x-') || option.startsWith('comment=');
+}
+
 /** The text behind -o. Throws a usage error for an unknown option. */
 export function parseMountOptions(text: string): ParsedOptions {
   const out: ParsedOptions = {
@@ -67,39 +72,47 @@ export function parseMountOptions(text: string): ParsedOptions {
     logLevel: 'info',
     logFormat: 'auto',
   };
-  const setters: Readonly<Record<string, (value: string) => void>> = {
-    driver: (value) => {
-      out.driver = parseDriver(value, 'driver');
-    },
-    cache: (value) => {
-      out.cacheBytes = parseSize(value, 'cache');
-    },
-    timeout: (value) => {
-      out.timeoutMs = parseInteger(value, 'timeout', 1, SECONDS_MAX) * 1000;
-    },
-    log: (value) => {
-      out.log = path.resolve(value);
-    },
-    log_level: (value) => {
-      out.logLevel = parseLogLevel(value, 'log_level');
-    },
-    log_format: (value) => {
-      out.logFormat = parseLogFormat(value, 'log_format');
-    },
-    allow_other: () => {
-      out.allowOther = true;
-    },
-    noallow_other: () => {
-      out.allowOther = false;
-    },
-  };
-  for (const option of text.split(',').filter((part) => part !== '' && !GENERIC.has(part))) {
+  const setters = new Map<string, (value: string, what: string) => void>(
+    Object.entries({
+      driver: (value: string, what: string) => {
+        out.driver = parseDriver(value, what);
+      },
+      cache: (value: string, what: string) => {
+        out.cacheBytes = parseSize(value, what);
+      },
+      timeout: (value: string, what: string) => {
+        out.timeoutMs = parseInteger(value, what, 1, SECONDS_MAX) * 1000;
+      },
+      log: (value: string) => {
+        out.log = path.resolve(value);
+      },
+      log_level: (value: string, what: string) => {
+        out.logLevel = parseLogLevel(value, what);
+      },
+      log_format: (value: string, what: string) => {
+        out.logFormat = parseLogFormat(value, what);
+      },
+    }),
+  );
+  const switches = new Map([
+    ['allow_other', true],
+    ['noallow_other', false],
+  ]);
+  for (const option of text.split(',').filter((part) => part !== '' && !isGeneric(part))) {
     const at = option.indexOf('=');
     const name = at < 0 ? option : option.slice(0, at);
-    const set = setters[name];
-    if (set === undefined)
-      throw usageError(`unknown mount option '${name}'`, `known: ${Object.keys(setters).join(', ')}`);
-    set(at < 0 ? '' : option.slice(at + 1));
+    const value = at < 0 ? '' : option.slice(at + 1);
+    const set = setters.get(name);
+    const allowOther = switches.get(name);
+    if (allowOther !== undefined && at < 0) out.allowOther = allowOther;
+    else if (allowOther !== undefined) throw usageError(`mount option ${name} takes no value`);
+    else if (set === undefined)
+      throw usageError(
+        `unknown mount option '${name}'`,
+        `known: ${[...setters.keys(), ...switches.keys()].join(', ')}`,
+      );
+    else if (value === '') throw usageError(`mount option ${name} needs a value: ${name}=...`);
+    else set(value, `mount option ${name}`);
   }
   return out;
 }
@@ -115,16 +128,17 @@ export async function runMount(
   const options = parseMountOptions(flags.options ?? '');
   const mountPoint = path.resolve(dir);
   await checkMountPoint(mountPoint);
-  const print = (driver: unknown): void => {
+  const print = (driver: unknown, log: string | undefined): void => {
     const line =
       flags.json === true
-        ? `ready ${JSON.stringify({ mount: mountPoint, driver, servers: addresses })}`
-        : `ready: ${mountPoint} is mounted, driver ${String(driver)}`;
+        ? `ready ${JSON.stringify({ mount: mountPoint, driver, servers: addresses, log })}`
+        : `ready: ${mountPoint} is mounted, driver ${String(driver)}${log === undefined ? '' : `, log ${log}`}`;
     process.stdout.write(`${line}\n`);
   };
-  if (flags.foreground === true)
-    await runForeground({ addresses, mountPoint, ...options }, options, print, stopSignal());
-  else {
+  if (flags.foreground === true) {
+    const printDriver = (driver: string): void => print(driver, options.log);
+    await runForeground({ addresses, mountPoint, ...options }, options, printDriver, stopSignal());
+  } else {
     const args = [
       'mount',
       addressText,
@@ -132,8 +146,9 @@ export async function runMount(
       '--foreground',
       ...(flags.options === undefined ? [] : ['-o', flags.options]),
     ];
-    const ready = await detach(args, options.log ?? defaultLog(mountPoint));
-    print(ready['driver']);
+    const log = options.log ?? defaultLog(mountPoint);
+    const ready = await detach(args, log);
+    print(ready['driver'], log);
   }
 }
 
@@ -143,9 +158,20 @@ function defaultLog(mountPoint: string): string {
   return path.join(state, `ringfs-mount${mountPoint.replaceAll('/', '-')}.log`);
 }
 
+function openLog(file: string): number {
+  try {
+    return openSync(file, 'a');
+  } catch (error) {
+    throw new CliError(
+      `cannot write the log ${file}: ${(error as Error).message}`,
+      'choose another: -o log=FILE',
+    );
+  }
+}
+
 async function runForeground(
   options: MountOptions,
-  log: { logLevel: LogLevel; logFormat: LogFormat },
+  log: { log: string | undefined; logLevel: LogLevel; logFormat: LogFormat },
   print: (driver: string) => void,
   stopSignal: Promise<string>,
 ): Promise<void> {
@@ -153,11 +179,18 @@ async function runForeground(
     level: log.logLevel,
     format: log.logFormat,
     base: { mount: options.mountPoint, pid: process.pid },
+    ...(log.log === undefined ? {} : { fd: openLog(log.log) }),
+  });
+  const stopping = new AbortController();
+  const stopped = stopSignal.then((signal) => {
+    stopping.abort();
+    return signal;
   });
   let mounted: Awaited<ReturnType<typeof startMount>>;
   try {
-    mounted = await startMount(options, logger);
+    mounted = await startMount(options, logger, stopping.signal);
   } catch (error) {
+    if (stopping.signal.aborted) throw new CliError(`stopped by ${await stopped} before it was mounted`);
     throw error instanceof CliError
       ? error
       : new CliError(
@@ -165,9 +198,10 @@ async function runForeground(
           'ringfs status HOST:PORT shows whether the servers answer',
         );
   }
-  print(mounted.driver);
+  // In the background, the process that started this one prints it.
+  if (process.send === undefined) print(mounted.driver);
   reportToParent({ ready: { driver: mounted.driver } });
-  const reason = await Promise.race([stopSignal, mounted.unmounted.then(() => 'unmounted')]);
+  const reason = await Promise.race([stopped, mounted.unmounted.then(() => 'unmounted')]);
   logger.info({ reason }, 'stopping');
   await mounted.stop();
 }

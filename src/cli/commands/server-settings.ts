@@ -1,4 +1,4 @@
-import { REPLICAS_DEFAULT, REPLICAS_MAX, VIRTUAL_NODES_DEFAULT } from '../../base/limits.ts';
+import { REPLICAS_DEFAULT, VIRTUAL_NODES_DEFAULT } from '../../base/limits.ts';
 import type { Setting } from '../settings.ts';
 import {
   parseAddress,
@@ -9,6 +9,7 @@ import {
   parseRoles,
   parseServerId,
   parseSize,
+  REPLICAS_MAX,
 } from '../values.ts';
 
 const setting = <T>(
@@ -26,23 +27,23 @@ const text = (value: string): string => value;
 
 /** Every setting of `ringfs server`: a flag, a RINGFS_* variable and a config key. */
 export const SERVER_SETTINGS = {
-  id: setting('id', '<name>', 'name of this server in the cluster', parseServerId),
+  id: setting('id', '<name>', 'name of this server in the cluster; required', parseServerId),
   roles: withDefault(setting('roles', '<list>', 'meta, block, or both', parseRoles), [
     'meta',
     'block',
   ] as const),
-  listen: setting('listen', '<host:port>', 'where to listen', parseAddress),
+  listen: setting('listen', '<host:port>', 'where to listen; required', parseAddress),
   advertise: setting(
     'advertise',
     '<host:port>',
-    'how others reach this server (default: --listen)',
+    'how others reach this server (default: its address in --peers, else --listen)',
     parseAddress,
   ),
-  data: setting('data', '<dir>', 'data directory of this server', text),
+  data: setting('data', '<dir>', 'data directory of this server; required', text),
   peers: setting(
     'peers',
     '<id=host:port,...>',
-    'all meta servers of the cluster, this one included',
+    'all meta servers of the cluster, this one included; required',
     parsePeers,
   ),
   clusterId: setting(

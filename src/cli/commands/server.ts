@@ -2,9 +2,9 @@ import { createLogger } from '../../io/log/pino-logger.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { storedIdentity } from '../identity.ts';
+import { reportToParent } from '../ringfs-child.ts';
 import { type ServerOptions, ServerProcess } from '../server-process.ts';
 import type { Values } from '../settings.ts';
-import { reportToParent } from '../supervisor.ts';
 import type { SERVER_SETTINGS } from './server-settings.ts';
 
 type ServerValues = Values<typeof SERVER_SETTINGS>;
@@ -70,12 +70,19 @@ export async function runServer(
     await server.start();
   } catch (error) {
     logger.error({ err: error }, 'the server could not start');
-    await server.stop();
+    await server.stop().catch((reason: unknown) => {
+      logger.error({ err: reason }, 'what had been started could not be stopped');
+    });
     throw error instanceof CliError
       ? error
       : new CliError(`server ${options.id}: ${(error as Error).message}`);
   }
   logger.info({ address: options.advertise, roles: options.roles, version }, 'serving');
+  // For people and scripts; under a supervisor, standard output is the log.
+  if (process.send === undefined) {
+    const { id, listen, roles } = options;
+    process.stdout.write(`ready: server ${id} (${roles.join(', ')}) listens on ${listen}\n`);
+  }
   reportToParent({ ready: { address: options.advertise } });
   await serveUntil(server, stopSignal, { id: options.id, logger });
 }

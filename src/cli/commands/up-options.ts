@@ -1,8 +1,8 @@
 import path from 'node:path';
-import { REPLICAS_MAX } from '../../base/limits.ts';
+import { REPLICAS_DEFAULT } from '../../base/limits.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { type ClusterFile, readCluster, writeCluster } from '../run-state.ts';
-import { type DriverChoice, parseDriver, parseInteger } from '../values.ts';
+import { type DriverChoice, parseDriver, parseInteger, REPLICAS_MAX } from '../values.ts';
 
 export interface UpFlags {
   readonly nodes?: string;
@@ -33,6 +33,7 @@ const DEFAULT_NODES = 3;
 const DEFAULT_BASE_PORT = 7400;
 const HOST = '127.0.0.1';
 const NODES_MAX = 99;
+const PORT_MAX = 65_535;
 
 /** Checks the flags against what the data directory says. Throws CliError. */
 export function upOptions(flags: UpFlags, newClusterId: () => string): UpOptions {
@@ -52,14 +53,19 @@ export function upOptions(flags: UpFlags, newClusterId: () => string): UpOptions
 
 function newCluster(flags: UpFlags, clusterId: string): ClusterFile {
   const nodes = parseInteger(flags.nodes ?? String(DEFAULT_NODES), '--nodes', 1, NODES_MAX);
-  const replicas = parseInteger(flags.replicas ?? String(Math.min(3, nodes)), '--replicas', 1, REPLICAS_MAX);
+  const replicas = parseInteger(
+    flags.replicas ?? String(Math.min(REPLICAS_DEFAULT, nodes)),
+    '--replicas',
+    1,
+    REPLICAS_MAX,
+  );
   if (replicas > nodes)
     throw usageError(`--replicas ${replicas} needs at least as many nodes; there are ${nodes}`);
   const basePort = parseInteger(
     flags.basePort ?? String(DEFAULT_BASE_PORT),
     '--base-port',
     1,
-    65_535 - nodes,
+    PORT_MAX - nodes + 1,
   );
   return { format: 1, clusterId, replicas, servers: addresses(nodes, basePort) };
 }
@@ -90,7 +96,7 @@ function sameCluster(flags: UpFlags, existing: ClusterFile, data: string): Clust
     );
   }
   if (flags.basePort === undefined) return existing;
-  const basePort = parseInteger(flags.basePort, '--base-port', 1, 65_535 - nodes);
+  const basePort = parseInteger(flags.basePort, '--base-port', 1, PORT_MAX - nodes + 1);
   return { ...existing, servers: addresses(nodes, basePort) };
 }
 

@@ -7,9 +7,10 @@ import { fetchServerStatus } from '../../io/grpc/admin-client.ts';
 import { SystemTimers } from '../../io/os/system-timers.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { CliError } from '../cli-error.ts';
-import { isPortFree, isRingfsProcess } from '../processes.ts';
-import { readRun, removeRun, writeRun } from '../run-state.ts';
-import { type ChildSpec, reportToParent, SupervisedChild } from '../supervisor.ts';
+import { isPortFree } from '../processes.ts';
+import { reportToParent } from '../ringfs-child.ts';
+import { readRun, removeRun, runningProcesses, writeRun } from '../run-state.ts';
+import { type ChildSpec, SupervisedChild } from '../supervisor.ts';
 import { unmountStale } from './umount.ts';
 import { saveCluster, type UpFlags, type UpOptions, upOptions } from './up-options.ts';
 
@@ -27,6 +28,7 @@ class LocalCluster {
   readonly #servers: SupervisedChild[];
   readonly #mount: SupervisedChild;
   #driver: string;
+  #stopping = false;
 
   constructor(options: UpOptions, logger: Logger) {
     this.#options = options;
@@ -40,12 +42,12 @@ class LocalCluster {
     this.#mount = new SupervisedChild(components, mountSpec(options), save);
   }
 
-  /** Resolves with the line to print. */
+  /** Resolves with the line to print. Rejects with CliError, also when it is stopped meanwhile. */
   async start(): Promise<string> {
     const starting = this.#servers.map((server) => server.start());
     this.#saveRun();
     await Promise.all(starting);
-    await untilUsable(this.#options.cluster.servers.map((server) => server.address));
+    await this.#untilUsable();
     const mounting = this.#mount.start();
     this.#saveRun();
     const { driver } = await mounting;
@@ -55,6 +57,7 @@ class LocalCluster {
   }
 
   async stop(): Promise<void> {
+    this.#stopping = true;
     await this.#mount.stop('SIGTERM', MOUNT_STOP_TIMEOUT_MS);
     await unmountStale(this.#options.mount);
     await Promise.all(this.#servers.map((server) => server.stop('SIGTERM', SERVER_STOP_TIMEOUT_MS)));
@@ -62,7 +65,24 @@ class LocalCluster {
     this.#logger.info({ data: this.#options.data }, 'stopped');
   }
 
+  /** Waits until there is a leader and every block node knows the whole ring, so that nothing is stored in fewer copies. */
+  async #untilUsable(): Promise<void> {
+    const addresses = this.#options.cluster.servers.map((server) => server.address);
+    const end = performance.now() + SERVER_READY_TIMEOUT_MS;
+    while (!(await isUsable(addresses))) {
+      if (this.#stopping) throw new CliError('stopped before the servers had found each other');
+      if (performance.now() > end) {
+        throw new CliError(
+          'the servers run, but have not found each other',
+          `their logs say why: ${path.join(this.#options.data, 'logs')}`,
+        );
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
   #saveRun(): void {
+    if (this.#stopping) return;
     const { data, mount, cluster } = this.#options;
     const servers = cluster.servers.map((server, i) => ({ ...server, pid: this.#servers[i]?.pid ?? 0 }));
     writeRun(data, { pid: process.pid, mount, mountPid: this.#mount.pid, driver: this.#driver, servers });
@@ -118,27 +138,16 @@ function mountSpec(options: UpOptions): ChildSpec {
   };
 }
 
-/** Waits until there is a leader and every block node knows the whole ring, so that nothing is stored in fewer copies. */
-async function untilUsable(addresses: readonly string[]): Promise<void> {
-  const end = performance.now() + SERVER_READY_TIMEOUT_MS;
-  for (;;) {
-    const answers = await Promise.allSettled(
-      addresses.map((address) => fetchServerStatus(address, STATUS_TIMEOUT_MS)),
-    );
-    const ready = answers.every((answer) => {
-      if (answer.status === 'rejected') return false;
-      const { raft, block } = answer.value;
-      const nodes = new Set(block?.ring.map((member) => member.nodeId));
-      return raft?.leaderId !== '' && block?.joined === true && nodes.size === addresses.length;
-    });
-    if (ready) return;
-    if (performance.now() > end)
-      throw new CliError(
-        'the servers run, but have not found each other',
-        'their logs say why; see DATA/logs',
-      );
-    await sleep(POLL_MS);
-  }
+async function isUsable(addresses: readonly string[]): Promise<boolean> {
+  const answers = await Promise.allSettled(
+    addresses.map((address) => fetchServerStatus(address, STATUS_TIMEOUT_MS)),
+  );
+  return answers.every((answer) => {
+    if (answer.status === 'rejected') return false;
+    const { raft, block } = answer.value;
+    const nodes = new Set(block?.ring.map((member) => member.nodeId));
+    return raft?.leaderId !== '' && block?.joined === true && nodes.size === addresses.length;
+  });
 }
 
 /** Everything that can be known to fail is found before anything is started. */
@@ -146,7 +155,7 @@ async function checkBeforeStart(options: UpOptions): Promise<void> {
   const { data, mount, cluster } = options;
   const run = readRun(data);
   if (run !== undefined) {
-    const pids = [run.pid, run.mountPid, ...run.servers.map((server) => server.pid)].filter(isRingfsProcess);
+    const pids = runningProcesses(run);
     if (pids.length > 0) {
       throw new CliError(
         `${data} is in use by running processes (${pids.join(', ')})`,
@@ -175,12 +184,13 @@ export async function runUp(flags: UpFlags, logger: Logger, stopSignal: Promise<
   saveCluster(options);
   const cluster = new LocalCluster(options, logger);
   try {
-    const line = await Promise.race([cluster.start(), stopSignal.then(() => undefined)]);
-    if (line !== undefined) {
-      process.stdout.write(`${line}\n`);
-      reportToParent({ ready: { line } });
-      await stopSignal;
-    }
+    const stopped = stopSignal.then((signal) => {
+      throw new CliError(`stopped by ${signal} before it was ready`);
+    });
+    const line = await Promise.race([cluster.start(), stopped]);
+    process.stdout.write(`${line}\n`);
+    reportToParent({ ready: { line } });
+    await stopSignal;
   } finally {
     await cluster.stop();
   }

@@ -1,12 +1,11 @@
-import { Client, credentials } from '@grpc/grpc-js';
 import { ServerStatus, StatusRequest } from '../../gen/ringfs/v1/admin.ts';
 import { AdminService } from '../../gen/ringfs/v1/service.ts';
-import { CLIENT_OPTIONS } from './channel-options.ts';
 import { deserializer, serializer } from './codec.ts';
+import { openClient } from './open-client.ts';
 
 /** Asks one server process for its status. Rejects when it does not answer within `timeoutMs`. */
 export async function fetchServerStatus(address: string, timeoutMs: number): Promise<ServerStatus> {
-  const client = new Client(address, credentials.createInsecure(), CLIENT_OPTIONS);
+  const { client, destroy } = openClient(address);
   try {
     return await new Promise<ServerStatus>((resolve, reject) => {
       client.makeUnaryRequest(
@@ -23,6 +22,6 @@ export async function fetchServerStatus(address: string, timeoutMs: number): Pro
       );
     });
   } finally {
-    client.close();
+    destroy();
   }
 }

@@ -1,8 +1,14 @@
-import type { ChannelOptions } from '@grpc/grpc-js';
-import { FLOW_CONTROL_WINDOW_BYTES, MESSAGE_BYTES_MAX } from '../../base/limits.ts';
+import { type ChannelOptions, logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
+import {
+  FLOW_CONTROL_WINDOW_BYTES,
+  MESSAGE_BYTES_MAX,
+  STREAMS_PER_CONNECTION_MAX,
+} from '../../base/limits.ts';
 
-/** Options shared by both ends. */
-export const CHANNEL_OPTIONS: ChannelOptions = {
+// What goes wrong is told by errors; grpc-js would also print it on standard error, past the log.
+if (process.env['GRPC_VERBOSITY'] === undefined) setLogVerbosity(logVerbosity.NONE);
+
+const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
   'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
   'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
@@ -11,6 +17,11 @@ export const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.keepalive_time_ms': 5_000,
   'grpc.keepalive_timeout_ms': 3_000,
   'grpc.keepalive_permit_without_calls': 1,
+};
+
+export const SERVER_OPTIONS: ChannelOptions = {
+  ...CHANNEL_OPTIONS,
+  'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
 };
 
 /** Clients: every connection has its own socket, and reconnecting is the caller's business. */

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js';
+import type { Client, ClientDuplexStream, ClientWritableStream } from '@grpc/grpc-js';
 import { assert } from '../../base/assert.ts';
 import type { ServerId } from '../../base/ids.ts';
 import {
@@ -12,8 +12,8 @@ import {
 import { RaftService } from '../../gen/ringfs/v1/service.ts';
 import type { Logger } from '../../ports/logger.ts';
 import type { RaftTransport } from '../../ports/raft-transport.ts';
-import { CLIENT_OPTIONS } from './channel-options.ts';
 import { deserializer, serializer } from './codec.ts';
+import { type OpenClient, openClient } from './open-client.ts';
 
 /** Envelopes waiting in one peer's stream; more are dropped, as a network would. */
 const QUEUED_ENVELOPES_MAX = 256;
@@ -37,7 +37,7 @@ interface Components {
 class PeerStream {
   readonly #id: ServerId;
   readonly #components: Components;
-  readonly #client: Client;
+  readonly #connection: OpenClient;
   #stream: ClientDuplexStream<RaftEnvelope, RaftAck> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #delayMs = RECONNECT_DELAY_MS_MIN;
@@ -47,12 +47,12 @@ class PeerStream {
   constructor(id: ServerId, address: string, components: Components) {
     this.#id = id;
     this.#components = components;
-    this.#client = new Client(address, credentials.createInsecure(), CLIENT_OPTIONS);
+    this.#connection = openClient(address);
     this.#connect();
   }
 
   get client(): Client {
-    return this.#client;
+    return this.#connection.client;
   }
 
   send(envelope: RaftEnvelope): void {
@@ -68,12 +68,12 @@ class PeerStream {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#stream?.cancel();
-    this.#client.close();
+    this.#connection.destroy();
   }
 
   #connect(): void {
     if (this.#closed) return;
-    const stream = this.#client.makeBidiStreamRequest(
+    const stream = this.client.makeBidiStreamRequest(
       RaftService.messages.path,
       serializer(RaftEnvelope),
       deserializer(RaftAck),
@@ -92,9 +92,10 @@ class PeerStream {
     if (this.#stream !== stream) return;
     this.#stream = undefined;
     stream.cancel();
-    if (this.#ready) this.#components.onUnreachable?.(this.#id);
+    const wasReady = this.#ready;
     this.#ready = false;
     if (this.#closed) return;
+    if (wasReady) this.#components.onUnreachable?.(this.#id);
     this.#timer = setTimeout(() => this.#connect(), this.#delayMs);
     this.#timer.unref();
     this.#delayMs = Math.min(this.#delayMs * 2, RECONNECT_DELAY_MS_MAX);
@@ -139,37 +140,22 @@ export class GrpcRaftTransport implements RaftTransport {
   }
 
   async sendSnapshot(to: ServerId, parts: AsyncIterable<SnapshotPart>, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     const peer = this.#peers.get(to);
     assert(peer !== undefined, `no peer ${to}`);
-    let settle: { resolve: () => void; reject: (error: Error) => void } | undefined;
-    const done = new Promise<void>((resolve, reject) => {
-      settle = { resolve, reject };
-    });
-    const call = peer.stream.client.makeClientStreamRequest(
-      RaftService.installSnapshot.path,
-      serializer(SnapshotPart),
-      deserializer(SnapshotDone),
-      (error, reply) => {
-        if (error !== null) settle?.reject(error);
-        else if (reply?.ok === true) settle?.resolve();
-        else settle?.reject(new Error(`${to} refused the snapshot: ${reply?.message ?? 'no reason given'}`));
-      },
-    );
+    const { call, done } = startSnapshot(peer.stream.client, to);
     const onAbort = (): void => call.cancel();
     signal.addEventListener('abort', onAbort, { once: true });
-    let failed = false;
-    done.catch(() => {
-      failed = true;
-    });
     try {
-      for await (const part of parts) {
-        if (failed || signal.aborted) break;
-        if (!call.write(part)) await Promise.race([once(call, 'drain'), done]);
-      }
-      call.end();
+      await Promise.race([writeParts(call, parts), done]);
       await done;
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
     } finally {
       signal.removeEventListener('abort', onAbort);
+      // Ends the writing too, when the peer has answered early or the parts have failed.
+      call.cancel();
     }
   }
 
@@ -178,4 +164,38 @@ export class GrpcRaftTransport implements RaftTransport {
     this.#peers.clear();
     return Promise.resolve();
   }
+}
+
+function startSnapshot(
+  client: Client,
+  to: ServerId,
+): { call: ClientWritableStream<SnapshotPart>; done: Promise<void> } {
+  let call!: ClientWritableStream<SnapshotPart>;
+  const done = new Promise<void>((resolve, reject) => {
+    call = client.makeClientStreamRequest(
+      RaftService.installSnapshot.path,
+      serializer(SnapshotPart),
+      deserializer(SnapshotDone),
+      (error, reply) => {
+        if (error !== null) reject(error);
+        else if (reply?.ok === true) resolve();
+        else reject(new Error(`${to} refused the snapshot: ${reply?.message ?? 'no reason given'}`));
+        call.destroy();
+      },
+    );
+  });
+  return { call, done };
+}
+
+/** At the pace of the peer. Rejects when the stream has been destroyed. */
+async function writeParts(
+  call: ClientWritableStream<SnapshotPart>,
+  parts: AsyncIterable<SnapshotPart>,
+): Promise<void> {
+  const closed = new Promise<void>((resolve) => void call.once('close', resolve));
+  for await (const part of parts) {
+    if (call.destroyed) throw new Error('the snapshot stream has ended');
+    if (!call.write(part)) await Promise.race([once(call, 'drain'), closed]);
+  }
+  call.end();
 }

@@ -7,7 +7,7 @@ import type { Logger } from '../../ports/logger.ts';
 import type { RaftReceiver } from '../../ports/raft-transport.ts';
 import type { RpcAcceptor } from '../../ports/rpc.ts';
 import { blockReplyCodec, blockRequestCodec } from './block-codec.ts';
-import { CHANNEL_OPTIONS } from './channel-options.ts';
+import { SERVER_OPTIONS } from './channel-options.ts';
 import { raftServiceHandlers } from './raft-server.ts';
 import { raiseConnectionWindow, raiseStreamWindow } from './server-window.ts';
 import { serveStream, streamMethod } from './stream-server.ts';
@@ -19,7 +19,7 @@ export class ListenError extends Error {
 
 /** One process's gRPC server: the services of its roles behind one port. */
 export class GrpcServer {
-  readonly #server = new Server(CHANNEL_OPTIONS);
+  readonly #server = new Server(SERVER_OPTIONS);
   readonly #logger: Logger;
 
   constructor(components: { logger: Logger }) {
@@ -33,13 +33,13 @@ export class GrpcServer {
   }
 
   addMeta(acceptor: RpcAcceptor<MetaRequest, MetaReply>): void {
-    const session = streamMethod(MetaService.session.path, MetaRequest, MetaReply);
-    this.#server.addService({ session }, { session: serveStream(acceptor, this.#logger) });
+    const session = streamMethod(MetaService.session.path, MetaRequest);
+    this.#server.addService({ session }, { session: serveStream(acceptor, MetaReply, this.#logger) });
   }
 
   addBlock(acceptor: RpcAcceptor<BlockRequest, BlockReply>): void {
-    const exchange = streamMethod(BlockService.exchange.path, blockRequestCodec, blockReplyCodec);
-    this.#server.addService({ exchange }, { exchange: serveStream(acceptor, this.#logger) });
+    const exchange = streamMethod(BlockService.exchange.path, blockRequestCodec);
+    this.#server.addService({ exchange }, { exchange: serveStream(acceptor, blockReplyCodec, this.#logger) });
   }
 
   addRaft(receiver: RaftReceiver): void {

@@ -1,4 +1,4 @@
-import { Client, type ClientDuplexStream, credentials, type ServiceError, status } from '@grpc/grpc-js';
+import { type Client, type ClientDuplexStream, type ServiceError, status } from '@grpc/grpc-js';
 import { CALLS_IN_FLIGHT_MAX } from '../../base/limits.ts';
 import type {
   BodyOf,
@@ -9,8 +9,8 @@ import type {
   RpcMessage,
 } from '../../ports/rpc.ts';
 import { RpcError } from '../../ports/rpc.ts';
-import { CLIENT_OPTIONS } from './channel-options.ts';
 import { deserializer, type MessageCodec, serializer } from './codec.ts';
+import { openClient } from './open-client.ts';
 
 const CALL_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 2_000;
@@ -18,7 +18,6 @@ const CONNECT_TIMEOUT_MS = 2_000;
 interface Pending {
   resolve(body: unknown): void;
   reject(error: RpcError): void;
-  timer: NodeJS.Timeout;
 }
 
 type StreamMessage = RpcMessage & { body?: unknown };
@@ -65,7 +64,6 @@ class StreamConnection<Req extends StreamMessage, Res extends StreamMessage>
       );
       timer.unref();
       const settle: Pending = {
-        timer,
         resolve: (reply) => {
           finish();
           resolve(reply as NonNullable<BodyOf<Res>>);
@@ -90,9 +88,12 @@ class StreamConnection<Req extends StreamMessage, Res extends StreamMessage>
   }
 
   #onMessage(message: Res): void {
-    if (message.body === undefined || message.body === null) return;
-    if (message.id === 0) this.#options.onPush?.(message.body as NonNullable<BodyOf<Res>>);
-    else this.#pending.get(message.id)?.resolve(message.body);
+    if (!this.open) return;
+    const pending = this.#pending.get(message.id);
+    if (message.body === undefined || message.body === null)
+      pending?.reject(new RpcError('protocol', 'the other side does not know this request, or its answer'));
+    else if (message.id === 0) this.#options.onPush?.(message.body as NonNullable<BodyOf<Res>>);
+    else pending?.resolve(message.body);
   }
 
   #end(reason: RpcError): void {
@@ -120,7 +121,7 @@ export class GrpcConnector<Req extends StreamMessage, Res extends StreamMessage>
   }
 
   connect(address: string, options: RpcConnectOptions<Res> = {}): Promise<RpcConnection<Req, Res>> {
-    const client = new Client(address, credentials.createInsecure(), CLIENT_OPTIONS);
+    const { client, destroy } = openClient(address);
     const stream = client.makeBidiStreamRequest(this.#path, this.#serialize, this.#deserialize);
     return new Promise((resolve, reject) => {
       const fail = (message: string, cause?: unknown): void => {
@@ -128,7 +129,7 @@ export class GrpcConnector<Req extends StreamMessage, Res extends StreamMessage>
         stream.removeAllListeners();
         stream.on('error', () => {}); // the cancellation below surfaces as an error event
         stream.cancel();
-        client.close();
+        destroy();
         reject(new RpcError('unavailable', `${address}: ${message}`, { cause }));
       };
       const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;

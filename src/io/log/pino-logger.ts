@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { pino } from 'pino';
 import { PinoPretty } from 'pino-pretty';
 import type { Logger } from '../../ports/logger.ts';
@@ -15,10 +16,13 @@ export interface LogOptions {
   readonly fd?: number;
 }
 
+/** Lines that could not be written, kept for the next try; later ones are dropped. */
+const UNWRITTEN_BYTES_MAX = 1 << 20;
+
 /** Structured logs through pino, synchronous so that the last line before a crash is there. */
 export function createLogger(options: LogOptions): Logger {
   const fd = options.fd ?? 2;
-  const isTerminal = fd === 2 ? process.stderr.isTTY === true : process.stdout.isTTY === true;
+  const isTerminal = isatty(fd);
   const pretty = options.format === 'pretty' || (options.format === 'auto' && isTerminal);
   const settings: pino.LoggerOptions = {
     level: options.level,
@@ -31,9 +35,12 @@ export function createLogger(options: LogOptions): Logger {
     },
     formatters: { level: (label) => ({ level: label }) },
   };
-  if (!pretty) return pino(settings, pino.destination({ dest: fd, sync: true }));
+  const destination = pino.destination({ dest: fd, sync: true, maxLength: UNWRITTEN_BYTES_MAX });
+  // A full disk or a reader that is gone costs log lines, not the process.
+  destination.on('error', () => {});
+  if (!pretty) return pino(settings, destination);
   const stream = PinoPretty({
-    destination: fd,
+    destination,
     sync: true,
     colorize: isTerminal,
     ignore: 'hostname',

@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { REPLICAS_MAX } from '../../../src/base/limits.ts';
 import { CliError } from '../../../src/cli/cli-error.ts';
 import { optionsOf, serveUntil } from '../../../src/cli/commands/server.ts';
 import { SERVER_SETTINGS } from '../../../src/cli/commands/server-settings.ts';
@@ -11,6 +10,7 @@ import { upOptions } from '../../../src/cli/commands/up-options.ts';
 import { claimDataDirectory, storedIdentity } from '../../../src/cli/identity.ts';
 import { replicasMismatch } from '../../../src/cli/server-process.ts';
 import { resolveSettings } from '../../../src/cli/settings.ts';
+import { REPLICAS_MAX } from '../../../src/cli/values.ts';
 import { QuietLogger } from '../../support/quiet-logger.ts';
 
 let dir = '';
