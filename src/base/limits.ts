@@ -64,6 +64,8 @@ export const CLIENT_CALL_TIMEOUT_MS = 5_000;
 export const COMMITS_WAITING_MAX = 16_384;
 /** Uploads of missing blocks before a commit fails: each means that garbage collection overtook the one before. */
 export const COMMIT_MISSING_TRIES_MAX = 4;
+/** How long closing a client waits for the leader to end its session. */
+export const CLIENT_GOODBYE_WAIT_MS = 1_000;
 /** How long closing a client waits for commits in flight. */
 export const CLIENT_CLOSE_WAIT_MS = 2_000;
 /** Inodes whose attributes a client caches; fewer than LEASES_PER_SESSION_MAX, so that the server recalls none for space. */

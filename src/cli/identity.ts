@@ -15,6 +15,7 @@ import { CliError } from './cli-error.ts';
 /** What a server's data directory says of itself, so that it is never used by another server or cluster. */
 
 const FORMAT = 1;
+const FILE = 'ringfs.json';
 const schema = z.object({ format: z.number(), clusterId: z.string(), serverId: z.string() });
 
 export interface Identity {
@@ -22,18 +23,24 @@ export interface Identity {
   readonly serverId: string;
 }
 
+/** What `dir` says that it belongs to; undefined when it is not claimed yet. Throws CliError. */
+export function storedIdentity(dir: string): Identity | undefined {
+  const file = path.join(dir, FILE);
+  return existsSync(file) ? read(file) : undefined;
+}
+
 /** What servers make in their data directories. */
 const CONTENTS = ['meta', 'block'];
 
 /** Claims a directory without a server's data, or checks that it is this server's. Throws CliError. */
 export function claimDataDirectory(dir: string, identity: Identity): void {
-  const file = path.join(dir, 'ringfs.json');
+  const file = path.join(dir, FILE);
   mkdirSync(dir, { recursive: true });
   if (!existsSync(file)) {
     if (CONTENTS.some((name) => existsSync(path.join(dir, name)))) {
       throw new CliError(
         `${dir} holds a server's data, but ${file}, which says whose, is missing`,
-        'restore it from a backup, or use another --data directory',
+        'restore it from a backup; only a new server starts with another --data directory',
       );
     }
     claim(dir, file, identity);
@@ -90,7 +97,7 @@ function read(file: string): z.infer<typeof schema> {
   } catch (error) {
     throw new CliError(
       `${file} is damaged: ${(error as Error).message}`,
-      'restore it from a backup, or start with an empty --data directory and let the cluster fill it',
+      'restore it from a backup; do not start this server with an empty --data directory, since it would have forgotten its votes',
     );
   }
 }

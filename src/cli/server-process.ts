@@ -55,6 +55,13 @@ interface BlockRole {
   readonly observer: MetaObserver;
 }
 
+/** Why a block node must not serve: it would look for and place copies where the others do not. */
+export function replicasMismatch(own: number, cluster: number): string | undefined {
+  // 0: the cluster has not been initialised yet.
+  if (cluster === 0 || own === cluster) return undefined;
+  return `--replicas is ${own}, but the cluster keeps ${cluster} copies of each block: start this server with --replicas ${cluster}`;
+}
+
 /** One server process: the composition of its roles with the adapters of this machine. */
 export class ServerProcess {
   readonly #options: ServerOptions;
@@ -69,10 +76,16 @@ export class ServerProcess {
   #reportTimer: TimerHandle | undefined;
   #knownNodes: readonly string[] = [];
   #state: 'starting' | 'running' | 'stopping' = 'starting';
+  /** Resolves with the reason when the process had better end, since it can do nothing useful any more. */
+  readonly failed: Promise<string>;
+  #fail: (reason: string) => void = () => undefined;
 
   constructor(options: ServerOptions, logger: Logger) {
     this.#options = options;
     this.#logger = logger;
+    this.failed = new Promise((resolve) => {
+      this.#fail = resolve;
+    });
     this.#grpc = new GrpcServer({ logger });
     this.#startedMs = this.#timers.nowMs();
   }
@@ -121,7 +134,14 @@ export class ServerProcess {
     );
     const storage = await openMetaStorage(path.join(data, 'meta'));
     replica = new RaftReplica(
-      { timers: this.#timers, random: this.#random, logger, transport, storage },
+      {
+        timers: this.#timers,
+        random: this.#random,
+        logger,
+        transport,
+        storage,
+        onFailed: (reason) => this.#fail(`the metadata replica ${reason}`),
+      },
       {
         id: serverId,
         clusterId,
@@ -173,15 +193,18 @@ export class ServerProcess {
   async #report(): Promise<void> {
     const block = this.#block;
     if (block === undefined || this.#state === 'stopping') return;
-    const { id, advertise, virtualNodes } = this.#options;
-    const { storedBytes, capacityBytes } = await block.store.stats();
+    const { id, advertise, virtualNodes, replicas } = this.#options;
+    const { storedBytes, capacityBytes, availableBytes } = await block.store.stats();
     const reply = await block.observer.report({
       id,
       address: advertise,
       virtualNodes,
       capacityBytes,
       usedBytes: storedBytes,
+      availableBytes,
     });
+    const mismatch = replicasMismatch(replicas, reply.replicas);
+    if (mismatch !== undefined) return this.#fail(mismatch);
     this.#knownNodes = reply.nodes.flatMap((node) => (node.info === undefined ? [] : [node.info.address]));
   }
 

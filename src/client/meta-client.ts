@@ -3,6 +3,7 @@ import { asFsError, errnoName, FsError } from '../base/errno.ts';
 import type { Ino } from '../base/ids.ts';
 import {
   CLIENT_CLOSE_WAIT_MS,
+  CLIENT_GOODBYE_WAIT_MS,
   CLIENT_OPERATION_TIMEOUT_MS_DEFAULT,
   COMMIT_MISSING_TRIES_MAX,
 } from '../base/limits.ts';
@@ -93,7 +94,9 @@ export class MetaClient implements MetaService {
         onDown: () => this.#down(),
         onPing: (link, reply, sentMs, receivedMs) => {
           if (reply.time !== undefined) this.#time.sample(reply.time, sentMs, receivedMs);
-          if (reply.leaseValid) this.#lease.extend(sentMs + link.hello.leaseTtlMs);
+          // Nothing is cached from the farewell on, whatever answers still come.
+          if (reply.leaseValid && this.#closed === undefined)
+            this.#lease.extend(sentMs + link.hello.leaseTtlMs);
         },
         onPush: (connection, body) => this.#pushed(connection, body),
         onSessionLost: (id) => this.#sessionLost(id),
@@ -418,7 +421,19 @@ export class MetaClient implements MetaService {
     await this.#commits.drain(CLIENT_CLOSE_WAIT_MS);
     this.#commits.close();
     this.#lease.drop();
+    await this.#sayGoodbye();
     this.#leader.close();
+  }
+
+  /** Without it the session would end by its time to live; so nothing is lost when it fails. */
+  async #sayGoodbye(): Promise<void> {
+    const { link } = this.#leader;
+    if (link === undefined) return;
+    try {
+      await link.connection.call({ $case: 'goodbye', value: {} }, { timeoutMs: CLIENT_GOODBYE_WAIT_MS });
+    } catch (error) {
+      this.#c.logger.debug({ err: error }, 'no leader took the end of the session');
+    }
   }
 }
 

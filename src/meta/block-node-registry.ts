@@ -69,8 +69,9 @@ export class BlockNodeRegistry {
     for (const { info, alive } of await this.states()) {
       if (info === undefined || !(alive || (fresh && !this.#reports.has(info.id)))) continue;
       nodes++;
-      capacity += info.capacityBytes;
-      available += Math.max(0, info.capacityBytes - info.usedBytes);
+      const free = availableBytes(info);
+      capacity += info.usedBytes + free;
+      available += free;
     }
     // A ring with fewer than `replicas` nodes stores one copy on each.
     const copies = Math.max(1, Math.min(replicas, nodes));
@@ -112,13 +113,20 @@ export class BlockNodeRegistry {
   }
 }
 
+/** A node may be allowed more than its disk has left: others fill it too, and space is not reclaimed at once. */
+function availableBytes({ capacityBytes, usedBytes, availableBytes: onDisk }: BlockNodeInfo): number {
+  return Math.max(0, Math.min(capacityBytes - usedBytes, onDisk ?? Number.POSITIVE_INFINITY));
+}
+
 function notable(row: BlockNodeInfo, info: BlockNodeInfo): boolean {
   const used = Math.abs(row.usedBytes - info.usedBytes);
+  const available = Math.abs(availableBytes(row) - availableBytes(info));
   return (
     row.address !== info.address ||
     row.capacityBytes !== info.capacityBytes ||
     row.virtualNodes !== info.virtualNodes ||
     used > BLOCK_NODE_USED_CHANGE_BYTES ||
+    available > BLOCK_NODE_USED_CHANGE_BYTES ||
     used > row.usedBytes * 0.05
   );
 }

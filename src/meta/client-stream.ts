@@ -9,6 +9,7 @@ import { commit } from './handlers/commit.ts';
 import { getAttr } from './handlers/get-attr.ts';
 import { getChunks } from './handlers/get-chunks.ts';
 import { getXattr } from './handlers/get-xattr.ts';
+import { goodbye } from './handlers/goodbye.ts';
 import { checkCluster, helloReply, sessionOf } from './handlers/hello.ts';
 import { knownBlocks } from './handlers/known-blocks.ts';
 import { listXattr } from './handlers/list-xattr.ts';
@@ -155,6 +156,8 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
     switch (body.$case) {
       case 'commit':
         return { $case: 'commit', value: await commit(ctx, body.value) };
+      case 'goodbye':
+        return { $case: 'goodbye', value: await goodbye(ctx) };
       case 'lookup':
         return { $case: 'lookup', value: await lookup(ctx, body.value) };
       case 'getAttr':

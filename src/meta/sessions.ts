@@ -126,6 +126,11 @@ export class SessionTable {
     session.lastContactMs = this.#c.timers.nowMs();
   }
 
+  /** The client of `session` ends it, and has dropped its cache. Its stream stays, for the answer. Throws what propose throws. */
+  async end(session: Session): Promise<void> {
+    await this.#expire([session], { keepLink: true });
+  }
+
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -197,7 +202,7 @@ export class SessionTable {
     for (const session of this.#sessions.values()) session.lastContactMs += late;
   }
 
-  async #expire(silent: readonly Session[]): Promise<void> {
+  async #expire(silent: readonly Session[], options = { keepLink: false }): Promise<void> {
     for (const session of silent) session.expiring = true;
     const ids = silent.map((session) => session.id);
     try {
@@ -210,17 +215,17 @@ export class SessionTable {
     if (this.#closed) return;
     this.#expiries += ids.length;
     this.#c.logger.info({ sessions: ids }, 'sessions expired');
-    for (const session of silent) this.#remove(session);
+    for (const session of silent) if (!session.expired) this.#remove(session, options);
   }
 
-  #remove(session: Session): void {
+  #remove(session: Session, { keepLink }: { readonly keepLink: boolean }): void {
     this.#sessions.delete(session.id);
     session.expired = true;
-    // Silent for SESSION_TTL_MS, so its lease time is long over.
+    // Silent for SESSION_TTL_MS, so its lease time is long over; or its client has said that it uses nothing more.
     if (session.holder !== undefined) this.#c.leases.end(session.holder);
     const link = session.link;
     session.link = undefined;
     this.#hooks.onExpired(session);
-    link?.close();
+    if (!keepLink) link?.close();
   }
 }

@@ -80,11 +80,19 @@ export const toolCases: readonly ToolCase[] = [
   {
     name: 'tar out and in',
     requires: ['tar', 'gzip'],
+    async run(dir) {
+      await makeTree(join(dir, 'tree'));
+      await shell('tar czf tree.tgz tree; mkdir out; tar xpzf tree.tgz -C out', dir);
+      await shell('diff -r --no-dereference tree out/tree', dir);
+    },
+  },
+  {
+    name: 'tar with the times that it packed',
+    requires: ['tar'],
     needs: ['single-times'], // tar sets the modification time alone
     async run(dir) {
       await makeTree(join(dir, 'tree'));
-      await shell('tar czf tree.tgz tree; mkdir out; tar xpzf tree.tgz -C out; tar df tree.tgz -C out', dir);
-      await shell('diff -r --no-dereference tree out/tree', dir);
+      await shell('tar cf tree.tar tree; mkdir out; tar xpf tree.tar -C out; tar df tree.tar -C out', dir);
     },
   },
   {

@@ -150,6 +150,9 @@ export class FakeMeta {
         return { $case: 'ping', value: { time: wall, leaseValid: this.leaseValid } };
       case 'commit':
         return { $case: 'commit', value: this.apply(decodeCommit(body.value.command)) };
+      case 'goodbye':
+        this.sessions.delete(stream.session);
+        return { $case: 'goodbye', value: {} };
       case 'getAttr': {
         const attr = this.attrs.get(body.value.ino);
         return attr === undefined

@@ -32,6 +32,8 @@ export class ReplicaCluster {
   /** What each life of each replica applied, in order. */
   readonly applied = new Map<ServerId, Applied[]>();
   readonly roles: { readonly id: ServerId; readonly role: string; readonly term: number }[] = [];
+  /** Replicas that said that only a new start helps. */
+  readonly failures: { readonly id: ServerId; readonly reason: string }[] = [];
   readonly #options: ClusterOptions;
   readonly #busy = { calls: 0 };
   #seed = 1;
@@ -62,6 +64,7 @@ export class ReplicaCluster {
         logger: this.logger,
         transport: this.network.transport(id),
         storage: countCalls(await this.#options.storage(id), this.#busy),
+        onFailed: (reason) => this.failures.push({ id, reason }),
         ...(this.#options.failpoint === undefined ? {} : { failpoint: this.#options.failpoint(id) }),
       },
       {

@@ -46,7 +46,12 @@ export const SERVER_SETTINGS = {
     'all meta servers of the cluster, this one included; required',
     parsePeers,
   ),
-  clusterId: setting('cluster-id', '<name>', 'identity of the cluster (default: made from --peers)', text),
+  clusterId: setting(
+    'cluster-id',
+    '<name>',
+    'identity of the cluster (default: that of the data directory; a new one is made from --peers)',
+    text,
+  ),
   replicas: withDefault(
     setting('replicas', '<n>', 'copies of each block', (value, what) =>
       parseInteger(value, what, 1, REPLICAS_MAX),

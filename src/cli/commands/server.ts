@@ -1,5 +1,7 @@
 import { createLogger } from '../../io/log/pino-logger.ts';
+import type { Logger } from '../../ports/logger.ts';
 import { CliError, usageError } from '../cli-error.ts';
+import { storedIdentity } from '../identity.ts';
 import { reportToParent } from '../ringfs-child.ts';
 import { type ServerOptions, ServerProcess } from '../server-process.ts';
 import type { Values } from '../settings.ts';
@@ -15,10 +17,12 @@ function required<T>(value: T | undefined, name: string): T {
   );
 }
 
-function optionsOf(values: ServerValues, version: string): ServerOptions {
+/** What `values` mean, with the identity that the data directory has already. Throws CliError. */
+export function optionsOf(values: ServerValues, version: string): ServerOptions {
   const id = required(values.id, 'id');
   const listen = required(values.listen, 'listen');
   const peers = required(values.peers, 'peers');
+  const data = required(values.data, 'data');
   const self = peers.find((peer) => peer.id === id);
   if (values.roles.includes('meta') && self === undefined) {
     throw usageError(
@@ -31,9 +35,9 @@ function optionsOf(values: ServerValues, version: string): ServerOptions {
     roles: values.roles,
     listen,
     advertise: values.advertise ?? self?.address ?? listen,
-    data: required(values.data, 'data'),
+    data,
     peers,
-    clusterId: values.clusterId ?? defaultClusterId(peers),
+    clusterId: values.clusterId ?? storedIdentity(data)?.clusterId ?? defaultClusterId(peers),
     replicas: values.replicas,
     capacityBytes: values.capacity,
     virtualNodes: values.virtualNodes,
@@ -41,7 +45,7 @@ function optionsOf(values: ServerValues, version: string): ServerOptions {
   };
 }
 
-/** The same --peers on every server make the same cluster. */
+/** The same --peers on every server make the same cluster. Only for a new one: its servers may move to other addresses. */
 function defaultClusterId(peers: readonly { id: string; address: string }[]): string {
   return peers
     .map((peer) => `${peer.id}=${peer.address}`)
@@ -80,6 +84,30 @@ export async function runServer(
     process.stdout.write(`ready: server ${id} (${roles.join(', ')}) listens on ${listen}\n`);
   }
   reportToParent({ ready: { address: options.advertise } });
-  logger.info({ reason: await stopSignal }, 'stopping');
-  await server.stop();
+  await serveUntil(server, stopSignal, { id: options.id, logger });
+}
+
+/** Stops `server` when it is told to, or when it fails: then throws CliError, so that whoever supervises it starts it again. */
+export async function serveUntil(
+  server: Pick<ServerProcess, 'failed' | 'stop'>,
+  stopSignal: Promise<string>,
+  { id, logger }: { readonly id: string; readonly logger: Logger },
+): Promise<void> {
+  const end = await Promise.race([
+    stopSignal.then((reason) => ({ reason, failed: false })),
+    server.failed.then((reason) => ({ reason, failed: true })),
+  ]);
+  const { reason } = end;
+  if (!end.failed) {
+    logger.info({ reason }, 'stopping');
+    await server.stop();
+    return;
+  }
+  logger.fatal({ reason }, 'this server cannot go on and ends');
+  try {
+    await server.stop();
+  } catch (error) {
+    logger.error({ err: error }, 'the server did not stop cleanly');
+  }
+  throw new CliError(`server ${id}: ${reason}`);
 }

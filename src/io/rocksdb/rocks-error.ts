@@ -20,8 +20,8 @@ export function mapRocksError(thrown: unknown, directory: string): Error {
   }
   if (CORRUPT.test(text)) {
     return new StoreUnusableError(
-      `data directory ${directory} is corrupt (${text}): check the disk, then remove this server's data ` +
-        `directory and start it again to copy everything from the other replicas, or restore it from a backup`,
+      `data directory ${directory} is corrupt (${text}): check the disk and restore the server's data ` +
+        `directory from a backup. Only block/index may be removed instead: it is built again from the segments`,
       { cause: thrown },
     );
   }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { assert } from '../../base/assert.ts';
 import { equalBytes, fromHex, toHex } from '../../base/bytes.ts';
 import type { BlockId } from '../../base/ids.ts';
@@ -24,6 +25,7 @@ export interface SegmentHeader {
   readonly segment: number;
   /** Random, one per store: part of every record's checksum, so that stored data never looks like a record. */
   readonly storeId: Uint8Array;
+  /** As `storedName` makes it of the name. */
   readonly clusterId: string;
   readonly nodeId: string;
 }
@@ -121,11 +123,16 @@ export function sameStore(a: Uint8Array, b: Uint8Array): boolean {
   return equalBytes(a, b);
 }
 
+/** What a header says for `name`: itself when it fits, else its hash. Compare with this, not with the name. */
+export function storedName(name: string): string {
+  if (Buffer.byteLength(name) <= NAME_BYTES_MAX) return name;
+  return `sha256:${createHash('sha256').update(name).digest('base64url')}`;
+}
+
 function putName(out: Uint8Array, at: number, name: string): void {
-  const bytes = new TextEncoder().encode(name);
-  const cut = bytes.subarray(0, NAME_BYTES_MAX);
-  out[at] = cut.length;
-  out.set(cut, at + 1);
+  const bytes = new TextEncoder().encode(storedName(name));
+  out[at] = bytes.length;
+  out.set(bytes, at + 1);
 }
 
 function getName(bytes: Uint8Array, at: number): string {

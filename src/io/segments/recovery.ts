@@ -11,6 +11,7 @@ import {
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
   sameStore,
+  storedName,
 } from './format.ts';
 import { type ScannedRecord, scanSegment } from './scan.ts';
 
@@ -115,10 +116,10 @@ async function readHeaders(
       const length = await file.read(bytes, 0);
       const header = decodeSegmentHeader(bytes.subarray(0, length));
       if (header === undefined) logger.error({ segment }, 'segment header is unreadable');
-      else if (header.clusterId !== owner.clusterId) {
+      else if (header.clusterId !== storedName(owner.clusterId)) {
         const message = `segments belong to cluster ${header.clusterId}, not ${owner.clusterId}`;
         throw new BlockStoreError('io', message);
-      } else if (header.nodeId !== owner.nodeId) {
+      } else if (header.nodeId !== storedName(owner.nodeId)) {
         logger.warn({ segment, writtenBy: header.nodeId }, 'segment was written under another node name');
       }
       headers.set(segment, header);

@@ -235,9 +235,9 @@ export class RaftLogStore {
 /** Committed entries may be missing: starting would let the cluster forget them, so a person has to decide. */
 export function damagedError(location: string, what: string, cause?: unknown): DataDirectoryError {
   return new DataDirectoryError(
-    `the metadata in ${location} is damaged (${what}). This server does not start from it. If the other servers are ` +
-      `healthy, move the directory away and start this server again as a new member to copy everything from them; else ` +
-      `restore the directory from a backup`,
+    `the metadata in ${location} is damaged (${what}). This server does not start from it. Restore the ` +
+      `directory from a backup. Do not start this server again with an empty one: it would have forgotten its votes and ` +
+      `what it stored for the cluster. As long as a majority of the metadata servers is healthy, the cluster works without it`,
     { cause },
   );
 }

@@ -55,6 +55,8 @@ export interface RaftReplicaComponents {
   readonly transport: RaftTransport;
   readonly storage: MetaStorage;
   readonly failpoint?: Failpoint;
+  /** Called at most once: the replica does nothing more until a new start. A full disk, which heals by itself, is not that. */
+  readonly onFailed?: (reason: string) => void;
 }
 
 export interface RaftReplicaOptions {
@@ -504,8 +506,10 @@ export class RaftReplica implements Replica, RaftReceiver {
       this.#running?.loop.kick();
       return;
     }
-    if (this.#storageHealth.failed) this.#running?.loop.halt();
+    const { failed } = this.#storageHealth;
+    if (failed) this.#running?.loop.halt();
     this.#abdicate();
+    if (failed) this.#components.onFailed?.(this.#storageHealth.health().detail);
   }
 
   /** May tick, answer and lead. */

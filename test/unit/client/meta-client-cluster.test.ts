@@ -60,7 +60,7 @@ describe('one client and the real meta server', () => {
     await timers.resolve(client.commit([unlink(dir, 'g')]));
     assert.deepEqual(await names(cluster, client, dir), []);
     assert.equal(client.stats().requests, requests, 'all of that without a read request');
-    await client.close();
+    await cluster.timers.resolve(client.close());
   });
 
   it('knows a file that was made and written in one commit', async () => {
@@ -77,8 +77,8 @@ describe('one client and the real meta server', () => {
     const fresh = await cluster.leased('b');
     const told = await cluster.timers.resolve(fresh.getChunks(ok.results[0]!.ino as Ino, 0, 1));
     assert.deepEqual(told.chunks, chunks);
-    await client.close();
-    await fresh.close();
+    await cluster.timers.resolve(client.close());
+    await cluster.timers.resolve(fresh.close());
   });
 
   it('caches a listing that took several pages', async () => {
@@ -100,8 +100,8 @@ describe('one client and the real meta server', () => {
     assert.deepEqual(await names(cluster, other, dir), wanted);
     assert.equal(await cluster.timers.resolve(other.lookup(dir, bytes('no'))), undefined);
     assert.equal(other.stats().requests, requests);
-    await client.close();
-    await other.close();
+    await cluster.timers.resolve(client.close());
+    await cluster.timers.resolve(other.close());
   });
 
   it('passes errors on', async () => {
@@ -112,7 +112,7 @@ describe('one client and the real meta server', () => {
     await assert.rejects(timers.resolve(client.commit([mkfile(ROOT_INO, 'f')])), isError('EEXIST'));
     await assert.rejects(timers.resolve(client.commit([rmdir(ROOT_INO, 'f')])), isError('ENOTDIR'));
     await assert.rejects(timers.resolve(client.getattr(4711 as Ino)), isError('ESTALE'));
-    await client.close();
+    await cluster.timers.resolve(client.close());
   });
 });
 
@@ -136,8 +136,8 @@ describe('two clients', () => {
     assert.equal(text(chunks[0]!.extents[0]!.inline), 'new');
     await timers.resolve(a.commit([unlink(ROOT_INO, 'f')]));
     assert.equal(await timers.resolve(b.lookup(ROOT_INO, bytes('f'))), undefined);
-    await a.close();
-    await b.close();
+    await cluster.timers.resolve(a.close());
+    await cluster.timers.resolve(b.close());
   });
 
   it('wait no longer than the lease for one that cannot be reached, and it does not use its cache then', async () => {
@@ -159,8 +159,8 @@ describe('two clients', () => {
     await timers.advance(100);
     cluster.network.heal();
     assert.equal((await timers.resolve(read)).mode & 0o777, 0o600);
-    await a.close();
-    await b.close();
+    await cluster.timers.resolve(a.close());
+    await cluster.timers.resolve(b.close());
   });
 });
 
@@ -184,7 +184,7 @@ describe('failover', () => {
     assert.ok(timers.nowMs() - elected < 200, `${timers.nowMs() - elected} ms`);
     assert.equal((await timers.resolve(client.lookup(ROOT_INO, bytes('g'))))?.ino, file);
     assert.equal(await timers.resolve(client.lookup(ROOT_INO, bytes('f'))), undefined);
-    await client.close();
+    await cluster.timers.resolve(client.close());
   });
 
   it('applies a commit once that was lost before it was applied', async () => {
@@ -197,7 +197,7 @@ describe('failover', () => {
     cluster.elect(2);
     await timers.resolve(commit);
     assert.deepEqual(await names(cluster, client, ROOT_INO), ['f']);
-    await client.close();
+    await cluster.timers.resolve(client.close());
   });
 
   it('does not take an old answer for news', async () => {
@@ -218,8 +218,8 @@ describe('failover', () => {
     await timers.until(() => a.stats().leaseHeld, 2_000, 'lease');
     assert.equal((await timers.resolve(a.getattr(file))).size, 0);
     assert.deepEqual((await timers.resolve(a.getChunks(file, 0, 1))).chunks, []);
-    await a.close();
-    await b.close();
+    await cluster.timers.resolve(a.close());
+    await cluster.timers.resolve(b.close());
   });
 
   it('keeps all commits of a busy client over many leaders', async () => {
@@ -237,6 +237,21 @@ describe('failover', () => {
     }
     await timers.resolve(Promise.all(made));
     assert.equal((await names(cluster, client, ROOT_INO)).length, 200);
-    await client.close();
+    await cluster.timers.resolve(client.close());
+  });
+
+  it('signs off when it is closed, so that nothing waits for its session', async () => {
+    const cluster = new MetaCluster();
+    const { timers } = cluster;
+    const client = await cluster.leased('a');
+    const other = await cluster.leased('b');
+    const goodbyes = cluster.count('goodbye');
+    const startMs = timers.nowMs();
+    await timers.resolve(client.close());
+    assert.ok(timers.nowMs() - startMs < 100);
+    assert.equal(goodbyes(), 1);
+    assert.equal(cluster.member(0).server.stats().sessions, 1);
+    await timers.resolve(other.close());
+    assert.equal(cluster.member(0).server.stats().sessions, 0);
   });
 });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { defined } from '../../../src/base/assert.ts';
 import { ERRNO } from '../../../src/base/errno.ts';
 import type { Ino } from '../../../src/base/ids.ts';
-import { SESSION_WINDOW_MAX } from '../../../src/base/limits.ts';
+import { CLIENT_GOODBYE_WAIT_MS, SESSION_WINDOW_MAX } from '../../../src/base/limits.ts';
 import { seededRandom } from '../../../src/base/random.ts';
 import { MetaClient } from '../../../src/client/meta-client.ts';
 import type { Op } from '../../../src/gen/ringfs/v1/namespace.ts';
@@ -43,10 +44,18 @@ async function rig(
       ...(options.timeoutMs === undefined ? {} : { operationTimeoutMs: options.timeoutMs }),
     },
   );
+  clocks.set(client, timers);
   const changes: (readonly InodeChange[] | undefined)[] = [];
   client.onChange((change) => changes.push(change));
   await timers.until(() => client.stats().leaseHeld, 2_000, 'lease');
   return { timers, meta, client, logger, changes };
+}
+
+const clocks = new WeakMap<MetaClient, VirtualTimers>();
+
+/** Closes a client of a rig: it waits for the answer to its farewell. */
+async function close(client: MetaClient): Promise<void> {
+  await defined(clocks.get(client), 'clock').resolve(client.close());
 }
 
 const isError = (code: string) => (e: unknown) => (e as { code?: string }).code === code;
@@ -56,7 +65,7 @@ describe('finding the leader', () => {
     const { client, meta } = await rig({ known: [B] });
     assert.equal(client.stats().leader, A);
     assert.equal(meta.sessions.size, 1);
-    await client.close();
+    await close(client);
   });
 
   it('keeps one stream, and the same session, when the leader changes', async () => {
@@ -68,7 +77,7 @@ describe('finding the leader', () => {
     assert.equal(client.stats().session, session);
     await timers.advance(1_000);
     assert.equal(meta.streams.size, 1);
-    await client.close();
+    await close(client);
   });
 
   it('finds a leader within 150 ms of its election', async () => {
@@ -81,7 +90,7 @@ describe('finding the leader', () => {
     const attr = await timers.resolve(client.getattr(INO));
     assert.equal(attr.ino, INO);
     assert.ok(timers.nowMs() - elected <= 150, `took ${timers.nowMs() - elected} ms`);
-    await client.close();
+    await close(client);
   });
 
   it('gives up a leader that answers no pings, and is not delayed by it in the search', async () => {
@@ -92,14 +101,14 @@ describe('finding the leader', () => {
     const before = timers.nowMs();
     await timers.until(() => client.stats().leader === B, 5_000, 'new leader');
     assert.ok(timers.nowMs() - before < 1_600, `took ${timers.nowMs() - before} ms`);
-    await client.close();
+    await close(client);
   });
 
   it('reconnects when a ping is answered by a server that leads no more', async () => {
     const { client, meta, timers } = await rig();
     meta.leader = C;
     await timers.until(() => client.stats().leader === C, 600, 'new leader');
-    await client.close();
+    await close(client);
   });
 
   it('answers ETIMEDOUT when there is no leader, EINTR when aborted, and works afterwards', async () => {
@@ -115,7 +124,7 @@ describe('finding the leader', () => {
     await assert.rejects(timers.resolve(waiting), isError('EINTR'));
     meta.leader = B;
     assert.equal((await timers.resolve(client.getattr(INO))).ino, INO);
-    await client.close();
+    await close(client);
   });
 
   it('sticks to the cluster that it met first', async () => {
@@ -126,7 +135,7 @@ describe('finding the leader', () => {
     const hellos = meta.seen('hello').map((h) => h.clusterId);
     assert.equal(hellos[0], '');
     assert.equal(hellos.at(-1), 'c1');
-    await client.close();
+    await close(client);
   });
 });
 
@@ -138,7 +147,7 @@ describe('reads', () => {
     assert.equal((await timers.resolve(client.getattr(INO))).ino, INO);
     assert.equal(tries, 3);
     await assert.rejects(timers.resolve(client.getattr(99 as Ino)), isError('ESTALE'));
-    await client.close();
+    await close(client);
   });
 
   it('share one request, and are answered from the cache while leased', async () => {
@@ -148,7 +157,7 @@ describe('reads', () => {
     await timers.resolve(client.getattr(INO));
     assert.equal(meta.seen('getAttr').length, 1);
     assert.equal(client.stats().cacheHits, 1);
-    await client.close();
+    await close(client);
   });
 
   it('do not share an answer that may be older than the question', async () => {
@@ -161,7 +170,7 @@ describe('reads', () => {
     await timers.resolve(first);
     assert.equal((await timers.resolve(second)).version, 2);
     assert.equal(meta.seen('getAttr').length, 2);
-    await client.close();
+    await close(client);
   });
 
   it('know without asking that an inode has no extended attributes', async () => {
@@ -170,7 +179,7 @@ describe('reads', () => {
     await assert.rejects(client.getxattr(INO, Buffer.from('user.x')), isError('ENODATA'));
     assert.deepEqual(await client.listxattr(INO), []);
     assert.equal(meta.seen('getXattr').length, 0);
-    await client.close();
+    await close(client);
   });
 });
 
@@ -191,7 +200,7 @@ describe('the lease', () => {
     await timers.until(() => client.stats().leaseHeld, 1_000, 'lease');
     await timers.resolve(client.getattr(INO));
     assert.equal(client.stats().cachedAttrs, 1);
-    await client.close();
+    await close(client);
   });
 
   it('is not trusted when the timer that should end it is late', async () => {
@@ -202,7 +211,7 @@ describe('the lease', () => {
     assert.equal(client.stats().leaseHeld, false);
     assert.equal(client.stats().cachedAttrs, 0);
     timers.nowMs = now;
-    await client.close();
+    await close(client);
   });
 
   it('ends with the connection', async () => {
@@ -213,7 +222,7 @@ describe('the lease', () => {
     assert.deepEqual(changes, [undefined]);
     assert.equal(client.stats().cachedAttrs, 0);
     await timers.resolve(client.getattr(INO));
-    await client.close();
+    await close(client);
   });
 });
 
@@ -237,7 +246,7 @@ describe('recalls', () => {
     assert.equal(ackedBeforeTold, 0);
     assert.equal(meta.seen('recallAck')[0]?.recallId, 5);
     assert.deepEqual(changes, [[{ ino: INO, version: 9, dataChanged: true, removed: false }]]);
-    await client.close();
+    await close(client);
   });
 
   it('are acknowledged even when a listener fails', async () => {
@@ -248,7 +257,7 @@ describe('recalls', () => {
     meta.push(recall(INO));
     await timers.until(() => meta.seen('recallAck').length === 1, 100, 'acknowledgement');
     assert.ok(logger.lines.some((l) => l.level === 'error'));
-    await client.close();
+    await close(client);
   });
 
   it('keep a reply from the cache that was asked for before them', async () => {
@@ -263,7 +272,7 @@ describe('recalls', () => {
     answer?.({ $case: 'getAttr', value: { attr: fakeAttr(INO), leased: true } });
     assert.equal((await timers.resolve(read)).version, 1);
     assert.equal(client.stats().cachedAttrs, 0);
-    await client.close();
+    await close(client);
   });
 
   it('leave replies about other inodes alone', async () => {
@@ -272,7 +281,7 @@ describe('recalls', () => {
     meta.push(recall(8));
     await timers.resolve(read);
     assert.equal(client.stats().cachedAttrs, 1);
-    await client.close();
+    await close(client);
   });
 
   it('open inodes are asked of the probe', async () => {
@@ -281,7 +290,7 @@ describe('recalls', () => {
     meta.push({ $case: 'openInodesQuery', value: { queryId: 3, inos: [7, 8, 9] } });
     await timers.until(() => meta.seen('openInodesReply').length === 1, 100, 'answer');
     assert.deepEqual(meta.seen('openInodesReply')[0], { queryId: 3, open: [8] });
-    await client.close();
+    await close(client);
   });
 });
 
@@ -301,7 +310,7 @@ describe('commits', () => {
       ],
     );
     assert.equal(meta.applied[0]?.time?.sec, timers.wallTime().sec);
-    await client.close();
+    await close(client);
   });
 
   it('take effect once when the leader dies between applying and answering', async () => {
@@ -318,7 +327,7 @@ describe('commits', () => {
       [1, 1],
     );
     assert.equal(client.stats().commitResends, 1);
-    await client.close();
+    await close(client);
   });
 
   it('are sent again in order on the next connection', async () => {
@@ -333,7 +342,7 @@ describe('commits', () => {
       meta.applied.map((c) => c.sequence),
       [1, 2, 3, 4],
     );
-    await client.close();
+    await close(client);
   });
 
   it('stay within the session window', async () => {
@@ -352,7 +361,7 @@ describe('commits', () => {
     first?.({ $case: 'commit', value: meta.apply(meta.commits()[0]!) });
     await timers.resolve(all);
     assert.equal(meta.applied.length, SESSION_WINDOW_MAX + 10);
-    await client.close();
+    await close(client);
   });
 
   it('are retried under their sequence after EAGAIN', async () => {
@@ -364,7 +373,7 @@ describe('commits', () => {
       meta.commits().map((c) => c.sequence),
       [1, 1, 1, 1],
     );
-    await client.close();
+    await close(client);
   });
 
   it('report refusals and failed preconditions', async () => {
@@ -380,7 +389,7 @@ describe('commits', () => {
       assert.deepEqual(e.current, current);
       return true;
     });
-    await client.close();
+    await close(client);
   });
 
   it('upload what is missing and commit again under a new sequence', async () => {
@@ -409,7 +418,7 @@ describe('commits', () => {
       timers.resolve(client.commit([unlink('a')], { assumedBlocks: [x], onMissing })),
       isError('EIO'),
     );
-    await client.close();
+    await close(client);
   });
 
   it('are not sent when aborted before, and are pursued when aborted after', async () => {
@@ -448,7 +457,7 @@ describe('commits', () => {
         [2, 2],
       ],
     );
-    await client.close();
+    await close(client);
   });
 
   it('add nothing to the cache that a retry was told', async () => {
@@ -468,7 +477,7 @@ describe('commits', () => {
     assert.equal(client.stats().cachedAttrs, 0, 'another client may have changed it since it was applied');
     await timers.resolve(client.commit([unlink('b')]));
     assert.equal(client.stats().cachedAttrs, 1);
-    await client.close();
+    await close(client);
   });
 
   it('fail with EIO when the session was lost while their fate was unknown; later ones use a new session', async () => {
@@ -491,7 +500,7 @@ describe('commits', () => {
       [true, false],
     );
     assert.ok(logger.lines.some((l) => l.level === 'error' && l.message.startsWith('session lost')));
-    await client.close();
+    await close(client);
   });
 
   it('go out under a new session when the answer proves that they did not take effect', async () => {
@@ -508,7 +517,7 @@ describe('commits', () => {
       ],
     );
     assert.equal(client.stats().unknownFates, 0);
-    await client.close();
+    await close(client);
   });
 
   it('time out while their fate is unknown and are pursued', async () => {
@@ -522,7 +531,7 @@ describe('commits', () => {
     meta.network.onDeliver = undefined;
     await timers.until(() => client.stats().commitsPending === 0, 10_000, 'answer');
     assert.equal(meta.applied.length, 1);
-    await client.close();
+    await close(client);
   });
 });
 
@@ -624,6 +633,29 @@ describe('closing and time', () => {
     await timers.advance(10_000);
     const second = client.now();
     assert.ok(second.sec > first.sec || (second.sec === first.sec && second.nsec >= first.nsec));
-    await client.close();
+    await close(client);
+  });
+});
+
+describe('closing', () => {
+  it('waits only for a short time when its farewell gets no answer', async () => {
+    const { client, meta, timers } = await rig();
+    meta.script = (request) => (request.$case === 'goodbye' ? hang : undefined);
+    const startMs = timers.nowMs();
+    await close(client);
+    const tookMs = timers.nowMs() - startMs;
+    assert.ok(tookMs >= CLIENT_GOODBYE_WAIT_MS && tookMs < 2 * CLIENT_GOODBYE_WAIT_MS, `${tookMs} ms`);
+    assert.equal(meta.seen('goodbye').length, 1);
+  });
+
+  it('uses nothing cached from its farewell on', async () => {
+    const { client, meta, timers } = await rig();
+    await timers.resolve(client.getattr(INO));
+    meta.script = (request) => (request.$case === 'goodbye' ? hang : undefined);
+    const closed = client.close();
+    await timers.advance(500); // pings are answered meanwhile
+    assert.equal(client.stats().leaseHeld, false);
+    await assert.rejects(client.getattr(INO), isError('EIO'));
+    await timers.resolve(closed);
   });
 });

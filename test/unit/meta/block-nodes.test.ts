@@ -15,6 +15,7 @@ const node = (id: string, more: Partial<BlockNodeInfo> = {}): BlockNodeInfo => (
   capacityBytes: 300 * GIB,
   usedBytes: 100 * GIB,
   virtualNodes: 32,
+  availableBytes: 1000 * GIB,
   ...more,
 });
 
@@ -64,6 +65,12 @@ describe('block node registry', () => {
       await report(observer, node('n1', change));
       assert.equal(registered(), i + 2, JSON.stringify(change));
     }
+    await report(observer, node('n3', { availableBytes: 50 * GIB }));
+    const registeredBefore = registered();
+    await report(observer, node('n3', { availableBytes: 49.5 * GIB }));
+    assert.equal(registered(), registeredBefore);
+    await report(observer, node('n3', { availableBytes: 48 * GIB }));
+    assert.equal(registered(), registeredBefore + 1);
     await report(observer, node('n2', { usedBytes: GIB / 2 }));
     const before = registered();
     await report(observer, node('n2', { usedBytes: Math.floor((GIB / 2) * 1.04) }));
@@ -143,6 +150,17 @@ describe('statfs', () => {
       [(await statFs(observer)).capacityBytes, (await statFs(observer)).availableBytes],
       [300 * GIB, 200 * GIB],
     );
+  });
+
+  it('offers no more than the disks have free', async () => {
+    const { observer } = await setUp();
+    for (const id of ['n1', 'n2', 'n3']) await report(observer, node(id, { availableBytes: 20 * GIB }));
+    const { capacityBytes, availableBytes } = await statFs(observer);
+    assert.deepEqual([capacityBytes, availableBytes], [120 * GIB, 20 * GIB]);
+    await report(observer, node('n1', { availableBytes: 500 * GIB }));
+    assert.equal((await statFs(observer)).availableBytes, 80 * GIB, 'nor more than the node may store');
+    await report(observer, node('n1', { availableBytes: 0 }));
+    assert.equal((await statFs(observer)).availableBytes, Math.floor((40 * GIB) / 3));
   });
 
   it('a new leader believes the rows until the nodes have had time to report', async () => {

@@ -219,6 +219,50 @@ describe('session expiry', () => {
   });
 });
 
+describe('goodbye', () => {
+  const goodbye: RequestBody = { $case: 'goodbye', value: {} };
+
+  it('ends the session at once, and answers', async () => {
+    const fixture = await leaderFixture();
+    const client = await fixture.client();
+    const other = await fixture.client();
+    await client.ask(goodbye, 'goodbye');
+    assert.equal(await sessionExists(fixture.replica.state, client.session), false);
+    assert.equal(await sessionExists(fixture.replica.state, other.session), true);
+    assert.equal(fixture.server.stats().sessions, 1);
+    assert.equal((await client.ask(goodbye, 'error')).errno, ERRNO.ESTALE);
+    client.break();
+    assert.equal(await other.ping(), true);
+  });
+
+  it('a commit of another client does not wait for it, nor does the next leader', async () => {
+    const fixture = await leaderFixture();
+    const gone = await fixture.client();
+    const other = await fixture.client();
+    gone.autoAck = false;
+    await gone.call({ $case: 'getAttr', value: { ino: ROOT } });
+    await gone.ask(goodbye, 'goodbye');
+    assert.equal((await other.commit([mkfile(ROOT, 'f')])).body?.$case, 'ok');
+    fixture.replica.becomeFollower();
+    fixture.replica.becomeLeader();
+    const again = fixture.stub();
+    await again.hello(other.session);
+    await again.ping();
+    again.sequence = other.sequence;
+    assert.equal((await again.commit([mkfile(ROOT, 'g')])).body?.$case, 'ok');
+  });
+
+  it('is refused while the leader cannot take it, and the session lives on', async () => {
+    const fixture = await leaderFixture();
+    const client = await fixture.client();
+    fixture.replica.overloaded = true;
+    assert.equal((await client.ask(goodbye, 'error')).errno, ERRNO.EAGAIN);
+    fixture.replica.overloaded = false;
+    assert.equal(await client.ping(), true);
+    await client.ask(goodbye, 'goodbye');
+  });
+});
+
 describe('a process that stood still', () => {
   it('expires nobody whose pings it could not read meanwhile', async () => {
     const fixture = await leaderFixture();

@@ -30,6 +30,7 @@ export interface MetaRequest {
     | { $case: "recallAck"; value: RecallAck }
     | { $case: "openInodesReply"; value: OpenInodesReply }
     | { $case: "knownBlocks"; value: KnownBlocksRequest }
+    | { $case: "goodbye"; value: Goodbye }
     | undefined;
 }
 
@@ -57,6 +58,7 @@ export interface MetaReply {
     | { $case: "knownBlocks"; value: KnownBlocksReply }
     | { $case: "notLeader"; value: NotLeader }
     | { $case: "error"; value: RequestError }
+    | { $case: "goodbye"; value: GoodbyeReply }
     | undefined;
 }
 
@@ -95,6 +97,13 @@ export interface PingReply {
     | undefined;
   /** the leader has a quorum lease; false: do not extend the validity of cached data */
   leaseValid: boolean;
+}
+
+/** The client ends its session: it uses nothing cached any more, and no commit of it may take effect from now on. */
+export interface Goodbye {
+}
+
+export interface GoodbyeReply {
 }
 
 export interface CommitRequest {
@@ -342,6 +351,9 @@ export const MetaRequest: MessageFns<MetaRequest> = {
       case "knownBlocks":
         KnownBlocksRequest.encode(message.body.value, writer.uint32(130).fork()).join();
         break;
+      case "goodbye":
+        Goodbye.encode(message.body.value, writer.uint32(138).fork()).join();
+        break;
     }
     return writer;
   },
@@ -487,6 +499,14 @@ export const MetaRequest: MessageFns<MetaRequest> = {
             message.body = { $case: "knownBlocks", value: KnownBlocksRequest.decode(reader, reader.uint32()) };
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.body = { $case: "goodbye", value: Goodbye.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -560,6 +580,9 @@ export const MetaReply: MessageFns<MetaReply> = {
         break;
       case "error":
         RequestError.encode(message.body.value, writer.uint32(146).fork()).join();
+        break;
+      case "goodbye":
+        GoodbyeReply.encode(message.body.value, writer.uint32(154).fork()).join();
         break;
     }
     return writer;
@@ -720,6 +743,14 @@ export const MetaReply: MessageFns<MetaReply> = {
             }
 
             message.body = { $case: "error", value: RequestError.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.body = { $case: "goodbye", value: GoodbyeReply.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -1005,6 +1036,76 @@ export const PingReply: MessageFns<PingReply> = {
             message.leaseValid = reader.bool();
             continue;
           }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGoodbye(): Goodbye {
+  return {};
+}
+
+export const Goodbye: MessageFns<Goodbye> = {
+  encode(_: Goodbye, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Goodbye {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGoodbye();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGoodbyeReply(): GoodbyeReply {
+  return {};
+}
+
+export const GoodbyeReply: MessageFns<GoodbyeReply> = {
+  encode(_: GoodbyeReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GoodbyeReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGoodbyeReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;

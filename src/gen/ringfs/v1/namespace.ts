@@ -341,6 +341,8 @@ export interface BlockNodeInfo {
   capacityBytes: number;
   usedBytes: number;
   virtualNodes: number;
+  /** what the node can still take, its disk's free space considered; absent: unknown */
+  availableBytes?: number | undefined;
 }
 
 /** First entry of a cluster: its identity and the root directory. A second one has no effect. */
@@ -3180,7 +3182,7 @@ export const RegisterBlockNode: MessageFns<RegisterBlockNode> = {
 };
 
 function createBaseBlockNodeInfo(): BlockNodeInfo {
-  return { id: "", address: "", capacityBytes: 0, usedBytes: 0, virtualNodes: 0 };
+  return { id: "", address: "", capacityBytes: 0, usedBytes: 0, virtualNodes: 0, availableBytes: undefined };
 }
 
 export const BlockNodeInfo: MessageFns<BlockNodeInfo> = {
@@ -3199,6 +3201,9 @@ export const BlockNodeInfo: MessageFns<BlockNodeInfo> = {
     }
     if (message.virtualNodes !== 0) {
       writer.uint32(40).uint32(message.virtualNodes);
+    }
+    if (message.availableBytes !== undefined) {
+      writer.uint32(48).uint64(message.availableBytes);
     }
     return writer;
   },
@@ -3254,6 +3259,14 @@ export const BlockNodeInfo: MessageFns<BlockNodeInfo> = {
             }
 
             message.virtualNodes = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.availableBytes = longToNumber(reader.uint64());
             continue;
           }
         }

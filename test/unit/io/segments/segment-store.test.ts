@@ -222,6 +222,20 @@ describe('segment store', () => {
       await assert.rejects(fixture.open({ clusterId: 'other' }), { name: 'BlockStoreError' });
     }));
 
+  it('opens its own segments again, and no others, when the name of the cluster is long', () =>
+    withFixture(async (fixture) => {
+      const clusterId = `${'s1=host:7400,'.repeat(10)}é`;
+      const block = testBlock(1);
+      let store = await fixture.open({ clusterId, nodeId: 'n'.repeat(100) });
+      await store.put(block.id, block.data);
+      await store.close();
+      store = await fixture.open({ clusterId, nodeId: 'n'.repeat(100) });
+      await assertHolds(store, [block]);
+      await store.close();
+      assert.ok(!fixture.logger.lines.some((line) => line.message.includes('another node name')));
+      await assert.rejects(fixture.open({ clusterId: `${clusterId}e` }), { name: 'BlockStoreError' });
+    }));
+
   it('ignores a segment whose creation was torn', () =>
     withFixture(async (fixture) => {
       const blocks = testBlocks(2) as [TestBlock, TestBlock];

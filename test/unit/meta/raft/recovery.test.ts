@@ -55,7 +55,8 @@ const refusedFor =
   (error: unknown): boolean =>
     error instanceof DataDirectoryError &&
     what.test(error.message) &&
-    /restore the directory from a backup/.test(error.message);
+    /restore the directory from a backup/i.test(error.message) &&
+    !/new member|empty directory/.test(error.message);
 
 describe('recovery refuses what it cannot account for', () => {
   it('an entry with a flipped bit', async () => {
@@ -185,6 +186,7 @@ describe('a full disk', () => {
     storages.get('s1').fillDisk();
     const lost = replica.propose(openSessionCommand(1));
     await assert.rejects(cluster.during(lost, 'refusal'));
+    assert.deepEqual(cluster.failures, [], 'it heals by itself');
     await cluster.stopAll();
   });
 
@@ -201,6 +203,7 @@ describe('a full disk', () => {
     await cluster.settle();
     assert.equal(replica.health().status, 'degraded');
     assert.match(replica.health().detail, /restart this server: input\/output error/);
+    assert.deepEqual(cluster.failures, [{ id: 's1', reason: replica.health().detail }]);
     assert.equal(replica.isLeader(), false);
     await cluster.stopAll();
     await cluster.startAll();
