@@ -551,7 +551,7 @@ describe('commits given up', () => {
     await timers.resolve(client.commit([unlink('b')]));
     await timers.advance(10_000);
     assert.deepEqual(appliedNames(meta), ['b']);
-    await client.close();
+    await close(client);
   });
 
   it('are forgotten when the refusal arrives after the caller has gone', async () => {
@@ -571,7 +571,7 @@ describe('commits given up', () => {
     await timers.until(() => client.stats().commitsPending === 0, 100, 'the end of it');
     await timers.advance(10_000);
     assert.deepEqual(appliedNames(meta), []);
-    await client.close();
+    await close(client);
   });
 
   it('take effect, if they do, before anything that is done after', async () => {
@@ -594,7 +594,7 @@ describe('commits given up', () => {
     refuse = false;
     await timers.resolve(second);
     assert.deepEqual(appliedNames(meta), ['first', 'second']);
-    await client.close();
+    await close(client);
   });
 });
 
