@@ -9,7 +9,8 @@ export type Capability =
   | 'single-times'
   | 'unlinked-open'
   | 'rename-flags'
-  | 'binary-names';
+  | 'binary-names'
+  | 'mapped-append';
 
 /** What the fuse-native front end lacks. */
 export const FUSE_NATIVE_LACKS: ReadonlySet<Capability> = new Set<Capability>([
@@ -20,6 +21,7 @@ export const FUSE_NATIVE_LACKS: ReadonlySet<Capability> = new Set<Capability>([
   'unlinked-open',
   'rename-flags',
   'binary-names',
+  'mapped-append',
 ]);
 
 /** One property of POSIX, checked in an empty directory of its own. */

@@ -222,6 +222,7 @@ os.close(fd)
   },
   {
     name: 'a shared memory map of a descriptor for appending writes in place',
+    needs: ['mapped-append'],
     commands: ['python3'],
     async run(dir) {
       await writeFile(join(dir, 'f'), pattern(10_000));
