@@ -9,7 +9,7 @@ import { seededRandom } from '../../src/base/random.ts';
 import { localSegmentFiles } from '../../src/io/segments/files.ts';
 import { openSegmentStore } from '../../src/io/segments/segment-store.ts';
 import { MapKvStore } from '../support/map-kv-store.ts';
-import { QuietLogger } from '../support/quiet-logger.ts';
+import { RecordingLogger } from '../support/recording-logger.ts';
 import { VirtualTimers } from '../support/virtual-timers.ts';
 
 const parent = process.argv[2] ?? tmpdir();
@@ -50,7 +50,7 @@ try {
       kv: new MapKvStore(),
       clock: new VirtualTimers(),
       random: seededRandom(2),
-      logger: new QuietLogger(),
+      logger: new RecordingLogger(),
     },
     { clusterId: 'bench', nodeId: 'bench' },
   );

@@ -11,7 +11,7 @@ import { MetaClient } from '../../src/client/meta-client.ts';
 import { blockConnector, metaConnector } from '../../src/io/grpc/connectors.ts';
 import { systemRandom } from '../../src/io/os/system-random.ts';
 import { SystemTimers } from '../../src/io/os/system-timers.ts';
-import { QuietLogger } from '../support/quiet-logger.ts';
+import { RecordingLogger } from '../support/recording-logger.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -23,7 +23,7 @@ if (addresses === undefined) {
   process.exit(2);
 }
 const alive = setInterval(() => {}, 60_000);
-const parts = { timers: new SystemTimers(), random: systemRandom, logger: new QuietLogger() };
+const parts = { timers: new SystemTimers(), random: systemRandom, logger: new RecordingLogger() };
 const meta = new MetaClient({ connector: metaConnector(), ...parts }, { addresses, clientName: 'bench' });
 const { replicas, clusterId } = await meta.topology();
 const blocks = new BlockClient(

@@ -16,7 +16,7 @@ import { localSegmentFiles } from '../../src/io/segments/files.ts';
 import { openSegmentStore } from '../../src/io/segments/segment-store.ts';
 import type { BlockStore } from '../../src/ports/block-store.ts';
 import type { RpcConnection } from '../../src/ports/rpc.ts';
-import { QuietLogger } from '../support/quiet-logger.ts';
+import { RecordingLogger } from '../support/recording-logger.ts';
 import { blockIdOf, type TestBlock, testBlock } from '../support/test-blocks.ts';
 
 interface RealNode {
@@ -44,7 +44,7 @@ async function startNode(
   address: string,
   seeds: readonly string[],
 ): Promise<RealNode> {
-  const logger = new QuietLogger();
+  const logger = new RecordingLogger();
   const store = await openSegmentStore(
     {
       files: localSegmentFiles(join(folder, name, 'segments')),

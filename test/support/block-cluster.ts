@@ -5,7 +5,7 @@ import { type BlockErrorCode, BlockReply, BlockRequest } from '../../src/gen/rin
 import type { RpcConnection } from '../../src/ports/rpc.ts';
 import { MemoryBlockStore } from './memory-block-store.ts';
 import { MemoryNetwork } from './memory-rpc.ts';
-import { QuietLogger } from './quiet-logger.ts';
+import { RecordingLogger } from './recording-logger.ts';
 import type { TestBlock } from './test-blocks.ts';
 import { VirtualTimers } from './virtual-timers.ts';
 
@@ -16,7 +16,7 @@ export interface ClusterNode {
   readonly name: string;
   readonly address: string;
   readonly store: MemoryBlockStore;
-  readonly logger: QuietLogger;
+  readonly logger: RecordingLogger;
   server: BlockServer;
 }
 
@@ -57,7 +57,7 @@ export class BlockCluster {
       const address = `${name}:1`;
       const known = this.nodes.get(name);
       const store = known?.store ?? new MemoryBlockStore();
-      const logger = known?.logger ?? new QuietLogger();
+      const logger = known?.logger ?? new RecordingLogger();
       const server = new BlockServer(
         {
           store,

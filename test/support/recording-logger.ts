@@ -38,6 +38,10 @@ export class RecordingLogger implements Logger {
     return new RecordingLogger(this.lines, { ...this.#fields, ...fields });
   }
 
+  has(message: string): boolean {
+    return this.lines.some((line) => line.message === message);
+  }
+
   #add(level: LogLine['level'], fields: object, message: string): void {
     this.lines.push({ level, fields: { ...this.#fields, ...fields }, message });
   }

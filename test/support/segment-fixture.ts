@@ -6,14 +6,14 @@ import { localSegmentFiles, type SegmentFile, type SegmentFiles } from '../../sr
 import { openSegmentStore, type SegmentStoreOptions } from '../../src/io/segments/segment-store.ts';
 import type { BlockStore } from '../../src/ports/block-store.ts';
 import { MapKvStore } from './map-kv-store.ts';
-import { QuietLogger } from './quiet-logger.ts';
+import { RecordingLogger } from './recording-logger.ts';
 import { VirtualTimers } from './virtual-timers.ts';
 
 /** A segment store in a folder of its own, with an index in memory and faults on demand. */
 export class SegmentFixture {
   readonly directory: string;
   readonly kv = new MapKvStore();
-  readonly logger = new QuietLogger();
+  readonly logger = new RecordingLogger();
   readonly clock = new VirtualTimers();
   /** Called before every write of a record; throw to make it fail. */
   onWrite: ((segment: number, offset: number, bytes: number) => void | Promise<void>) | undefined;

@@ -11,7 +11,7 @@ import { claimDataDirectory, storedIdentity } from '../../../src/cli/identity.ts
 import { replicasMismatch } from '../../../src/cli/server-process.ts';
 import { resolveSettings } from '../../../src/cli/settings.ts';
 import { REPLICAS_MAX } from '../../../src/cli/values.ts';
-import { QuietLogger } from '../../support/quiet-logger.ts';
+import { RecordingLogger } from '../../support/recording-logger.ts';
 
 let dir = '';
 beforeEach(() => {
@@ -74,12 +74,12 @@ describe('the end of a server', () => {
   it('is a success when it was told to stop', async () => {
     let stopped = 0;
     const server = { failed: forever, stop: async () => void stopped++ };
-    await serveUntil(server, Promise.resolve('SIGTERM'), { id: 's1', logger: new QuietLogger() });
+    await serveUntil(server, Promise.resolve('SIGTERM'), { id: 's1', logger: new RecordingLogger() });
     assert.equal(stopped, 1);
   });
 
   it('is a failure, in the log and in its status, when it cannot go on', async () => {
-    const logger = new QuietLogger();
+    const logger = new RecordingLogger();
     const stop = (): Promise<void> => Promise.reject(new Error('disk'));
     const server = { failed: Promise.resolve('the disk is gone'), stop };
     await assert.rejects(
