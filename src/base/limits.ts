@@ -164,11 +164,11 @@ export const RAFT_APPEND_BYTES_MAX = 1 * MIB;
 export const RAFT_INFLIGHT_MAX = 64;
 /** Bytes of uncommitted proposals at the leader; more are refused with EAGAIN and retried by the client. */
 export const RAFT_UNCOMMITTED_BYTES_MAX = 64 * MIB;
-/** The log is compacted when it is larger than this. */
-export const RAFT_LOG_BYTES_MAX = 64 * MIB;
+/** The log is compacted when it is larger than this. All of it is in memory. */
+export const RAFT_LOG_BYTES_MAX = 32 * MIB;
 /** Entries kept behind the applied index, so that a follower that was away shortly needs no snapshot. */
 export const RAFT_LOG_ENTRIES_KEPT = 10_000;
-/** The log is compacted when it has more entries than this, however small they are: each costs memory. */
+/** The log is compacted when it has more entries than this, however small they are: a restart reads all of them. */
 export const RAFT_LOG_ENTRIES_MAX = 100_000;
 /** A log that a snapshot being sent still needs is not compacted before it is this large. */
 export const RAFT_LOG_BYTES_HELD_MAX = 4 * RAFT_LOG_BYTES_MAX;
@@ -177,8 +177,10 @@ export const APPLY_BATCH_ENTRIES_MAX = 256;
 export const APPLY_BATCH_BYTES_MAX = 4 * MIB;
 /** Committed entries waiting to be applied; more appends and proposals are refused meanwhile. */
 export const APPLY_QUEUE_BYTES_MAX = 64 * MIB;
+/** How long a follower gathers committed entries before it applies them. */
+export const APPLY_DELAY_MS = 50;
 /** Hot rows of the namespace in memory, to spare the store. */
-export const ROW_CACHE_BYTES_MAX = 64 * MIB;
+export const ROW_CACHE_BYTES_MAX = 16 * MIB;
 /** Rows in one part of a snapshot stream. */
 export const SNAPSHOT_PART_BYTES_MAX = 256 * KIB;
 /** Snapshots sent at a time: each reads the whole state. */

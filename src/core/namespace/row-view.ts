@@ -6,15 +6,17 @@ import { RowNotLoaded } from './types.ts';
 /** Bookkeeping of one row in memory apart from its key and value, in bytes; measured roughly, V8 on 64 bits. */
 const ENTRY_OVERHEAD_BYTES = 400;
 
-/** One row as known here. Replaced, never changed, except that `bytes` and `decoded` are filled in when needed. */
+/**
+ * One row as known here. Its value is never changed, only turned from one form into the other: it is held as bytes or, once
+ * its codec is known, as a message, but not as both for longer than a batch, because every object costs the garbage collector time.
+ */
 interface Entry {
-  readonly key: Uint8Array;
   readonly present: boolean;
   bytes: Uint8Array | undefined;
   decoded: object | undefined;
-  readonly codec: RowCodec<object> | undefined;
+  codec: RowCodec<object> | undefined;
   dirty: boolean;
-  /** What it was counted with when it came into the young generation. */
+  /** Estimate of its memory in bytes. */
   cost: number;
 }
 
@@ -54,13 +56,12 @@ export class RowView implements Rows {
     const id = idOf(key);
     if (this.#find(id) !== undefined) return;
     this.#setYoung(id, {
-      key,
       present: value !== undefined,
       bytes: value === undefined ? undefined : plainBytes(value),
       decoded: undefined,
       codec: undefined,
       dirty: false,
-      cost: 0,
+      cost: costOf(id, value),
     });
   }
 
@@ -83,8 +84,7 @@ export class RowView implements Rows {
   }
 
   put(key: Uint8Array, value: Uint8Array): void {
-    this.#change({
-      key,
+    this.#change(key, {
       present: true,
       bytes: value,
       decoded: undefined,
@@ -95,8 +95,7 @@ export class RowView implements Rows {
   }
 
   del(key: Uint8Array): void {
-    this.#change({
-      key,
+    this.#change(key, {
       present: false,
       bytes: undefined,
       decoded: undefined,
@@ -109,14 +108,17 @@ export class RowView implements Rows {
   read<T extends object>(key: Uint8Array, codec: RowCodec<T>): T | undefined {
     const entry = this.#entry(key);
     if (!entry.present) return undefined;
-    entry.decoded ??= codec.decode(bytesOf(entry));
+    if (entry.decoded === undefined) {
+      entry.decoded = codec.decode(bytesOf(entry));
+      entry.codec = codec as RowCodec<object>;
+      if (!entry.dirty) entry.bytes = undefined;
+    }
     return entry.decoded as T;
   }
 
   write<T extends object>(key: Uint8Array, codec: RowCodec<T>, value: T): void {
     // Encoded when the batch is taken: a row that many commands of a batch write is encoded once.
-    this.#change({
-      key,
+    this.#change(key, {
       present: true,
       bytes: undefined,
       decoded: value,
@@ -154,12 +156,16 @@ export class RowView implements Rows {
   takeWrites(): RowWrite[] {
     assert(this.#savepoints.length === 0, 'writes are taken between commands');
     const writes: RowWrite[] = [];
-    for (const entry of this.#dirty.values()) {
+    for (const [id, entry] of this.#dirty) {
+      const value = entry.present ? bytesOf(entry) : undefined;
+      const key = keyOf(id);
+      writes.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value });
       entry.dirty = false;
-      if (entry.present) writes.push({ type: 'put', key: entry.key, value: bytesOf(entry) });
-      else writes.push({ type: 'del', key: entry.key });
+      if (entry.decoded !== undefined) entry.bytes = undefined;
       // Now that it is encoded, its size is known.
-      this.#setYoung(idOf(entry.key), entry);
+      this.#youngBytes -= entry.cost;
+      entry.cost = costOf(id, value);
+      this.#youngBytes += entry.cost;
     }
     this.#dirty.clear();
     if (this.#youngBytes > this.#bytesMax / 2) this.#rotate();
@@ -202,14 +208,12 @@ export class RowView implements Rows {
   }
 
   #setYoung(id: string, entry: Entry): void {
-    const cost = entry.key.length + (entry.bytes?.length ?? 0) + ENTRY_OVERHEAD_BYTES;
-    this.#youngBytes += cost - (this.#young.get(id)?.cost ?? 0);
-    entry.cost = cost;
+    this.#youngBytes += entry.cost - (this.#young.get(id)?.cost ?? 0);
     this.#young.set(id, entry);
   }
 
-  #change(entry: Entry): void {
-    const id = idOf(entry.key);
+  #change(key: Uint8Array, entry: Entry): void {
+    const id = idOf(key);
     const previous = this.#find(id);
     if (this.#savepoints.length > 0) this.#undo.push({ id, previous });
     this.#setYoung(id, entry);
@@ -234,7 +238,17 @@ function bytesOf(entry: Entry): Uint8Array {
   return entry.bytes;
 }
 
+function costOf(id: string, value: Uint8Array | undefined): number {
+  return id.length + (value?.length ?? 0) + ENTRY_OVERHEAD_BYTES;
+}
+
 /** One character per byte. Keys are short, so a loop beats the general conversion of base/bytes.ts. */
 function idOf(key: Uint8Array): string {
   return String.fromCharCode.apply(null, key as unknown as number[]);
+}
+
+function keyOf(id: string): Uint8Array {
+  const key = new Uint8Array(id.length);
+  for (let at = 0; at < id.length; at++) key[at] = id.charCodeAt(at);
+  return key;
 }

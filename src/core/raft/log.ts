@@ -1,10 +1,11 @@
 import { assert, defined } from '../../base/assert.ts';
 import type { RaftEntry } from '../../gen/ringfs/v1/raft.ts';
+import { PackedEntries } from './packed-entries.ts';
 
 /** What an entry costs in memory and on disk besides its data. */
 const ENTRY_OVERHEAD_BYTES = 32;
-/** Free slots at the front of the array are kept until they are this many and half of it. */
-const FREE_SLOTS_MIN = 1024;
+/** Entries that were applied and persisted are packed when there are this many of them. */
+const SETTLED_ENTRIES_MAX = 2 * PackedEntries.chunkEntries;
 
 export function entryBytes(entry: RaftEntry): number {
   return entry.data.length + ENTRY_OVERHEAD_BYTES;
@@ -24,9 +25,10 @@ export interface LogStart {
  * the last entry that the driver reported as persisted. Entries are shared with messages and Readys and never changed.
  */
 export class RaftLog {
-  #slots: (RaftEntry | undefined)[];
-  /** Slot of the entry base + 1. Compaction moves it instead of the array; see #reclaim. */
-  #head = 0;
+  /** From base + 1 on. */
+  #packed: PackedEntries;
+  /** What follows the packed entries. */
+  #recent: RaftEntry[];
   #base: number;
   #baseTerm: number;
   #stable: number;
@@ -37,7 +39,8 @@ export class RaftLog {
   constructor(start: LogStart) {
     this.#base = start.index;
     this.#baseTerm = start.term;
-    this.#slots = [...start.entries];
+    this.#packed = new PackedEntries(start.index);
+    this.#recent = [...start.entries];
     let term = start.term;
     for (const [i, entry] of start.entries.entries()) {
       assert(entry.index === start.index + 1 + i && entry.term >= term, 'the initial log has a gap');
@@ -49,6 +52,7 @@ export class RaftLog {
     this.#applied = Math.max(start.applied, start.index);
     this.#commit = Math.max(start.commit, this.#applied);
     assert(this.#commit <= this.lastIndex, 'the log ends before its commit mark');
+    this.#pack();
   }
 
   /** Of the first entry in memory, whether it exists or not. */
@@ -56,7 +60,7 @@ export class RaftLog {
     return this.#base + 1;
   }
   get lastIndex(): number {
-    return this.#base + this.#slots.length - this.#head;
+    return this.#packed.lastIndex + this.#recent.length;
   }
   get lastTerm(): number {
     return this.termAt(this.lastIndex);
@@ -78,7 +82,8 @@ export class RaftLog {
   /** Undefined: compacted, or beyond the end. */
   term(index: number): number | undefined {
     if (index === this.#base) return this.#baseTerm;
-    return this.#slots[this.#slotOf(index)]?.term;
+    if (index <= this.#packed.lastIndex) return this.#packed.term(index);
+    return this.#recent[this.#slotOf(index)]?.term;
   }
 
   /** The term of an entry that is known to be there. */
@@ -87,23 +92,23 @@ export class RaftLog {
   }
 
   entry(index: number): RaftEntry | undefined {
-    return this.#slots[this.#slotOf(index)];
+    if (index <= this.#packed.lastIndex) return this.#packed.entry(index);
+    return this.#recent[this.#slotOf(index)];
   }
 
   /** Entries from `from` to `to`, inclusive, as many as fit into `bytesMax` and at least one. */
   slice(from: number, to: number, bytesMax: number): RaftEntry[] {
     if (from > to) return [];
     assert(from > this.#base && to <= this.lastIndex, 'slice outside of the log');
-    const first = this.#slotOf(from);
-    const end = this.#slotOf(to) + 1;
+    const entries: RaftEntry[] = [];
     let bytes = 0;
-    let slot = first;
-    while (slot < end) {
-      bytes += entryBytes(this.#slots[slot]!);
-      if (bytes > bytesMax && slot > first) break;
-      slot += 1;
+    for (let index = from; index <= to; index++) {
+      const entry = defined(this.entry(index), 'an entry of the log');
+      bytes += entryBytes(entry);
+      if (bytes > bytesMax && index > from) break;
+      entries.push(entry);
     }
-    return this.#slots.slice(first, slot) as RaftEntry[];
+    return entries;
   }
 
   /** What the driver has not yet reported as persisted. */
@@ -113,7 +118,7 @@ export class RaftLog {
 
   append(entry: RaftEntry): void {
     assert(entry.index === this.lastIndex + 1, 'append leaves a gap');
-    this.#slots.push(entry);
+    this.#recent.push(entry);
     this.#bytes += entryBytes(entry);
   }
 
@@ -163,6 +168,7 @@ export class RaftLog {
   appliedTo(index: number): void {
     assert(index <= this.#commit, 'applied beyond the commit mark');
     if (index > this.#applied) this.#applied = index;
+    this.#pack();
   }
 
   /** (index, term) was persisted. It may have been replaced in memory meanwhile; then it says nothing. */
@@ -170,25 +176,29 @@ export class RaftLog {
     if (index > this.#stable && this.term(index) === term) this.#stable = index;
   }
 
-  /** Forgets entries up to and including `index`. Amortized O(1) per entry. */
+  /** Forgets entries up to and including `index`. */
   compact(index: number): void {
     if (index <= this.#base) return;
     assert(index <= this.#applied, 'compaction of entries that were not applied');
     const term = this.termAt(index);
-    for (let slot = this.#head; slot <= this.#slotOf(index); slot++) {
-      this.#bytes -= entryBytes(this.#slots[slot]!);
-      this.#slots[slot] = undefined;
+    for (let at = this.#base + 1; at <= index; at++) {
+      this.#bytes -= entryBytes(defined(this.entry(at), 'an entry of the log'));
     }
-    this.#head += index - this.#base;
+    const packedEnd = this.#packed.lastIndex;
+    if (index <= packedEnd) {
+      this.#packed.dropTo(index);
+    } else {
+      this.#packed = new PackedEntries(index);
+      this.#recent.splice(0, index - packedEnd);
+    }
     this.#base = index;
     this.#baseTerm = term;
-    this.#reclaim();
   }
 
   /** The log of a state machine that was replaced by a snapshot. */
   restart(index: number, term: number): void {
-    this.#slots = [];
-    this.#head = 0;
+    this.#packed = new PackedEntries(index);
+    this.#recent = [];
     this.#bytes = 0;
     this.#base = index;
     this.#baseTerm = term;
@@ -198,20 +208,21 @@ export class RaftLog {
   }
 
   #slotOf(index: number): number {
-    return this.#head + index - this.#base - 1;
+    return index - this.#packed.lastIndex - 1;
   }
 
   #truncateFrom(index: number): void {
     const slot = this.#slotOf(index);
-    for (let i = slot; i < this.#slots.length; i++) this.#bytes -= entryBytes(this.#slots[i]!);
-    this.#slots.length = slot;
+    assert(slot >= 0, 'packed entries are committed');
+    for (const entry of this.#recent.splice(slot)) this.#bytes -= entryBytes(entry);
     this.#stable = Math.min(this.#stable, index - 1);
   }
 
-  /** Copies the live half of the array once the dead half is at least as long. */
-  #reclaim(): void {
-    if (this.#head < FREE_SLOTS_MIN || this.#head * 2 < this.#slots.length) return;
-    this.#slots = this.#slots.slice(this.#head);
-    this.#head = 0;
+  #pack(): void {
+    const { chunkEntries } = PackedEntries;
+    while (Math.min(this.#applied, this.#stable) - this.#packed.lastIndex >= SETTLED_ENTRIES_MAX) {
+      this.#packed.append(this.#recent.slice(0, chunkEntries));
+      this.#recent.splice(0, chunkEntries);
+    }
   }
 }

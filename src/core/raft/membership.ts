@@ -33,7 +33,7 @@ function adoptConfState(s: RaftState, conf: RaftConfState): void {
   if (s.role !== 'leader') return;
   if (!s.tracker.isVoter(s.id)) {
     // The others learn that the change is committed before its leader is gone.
-    s.appendsDue = true;
+    s.commitNewsDue = true;
     flushAppends(s);
     becomeFollower(s, s.term, undefined);
     return;

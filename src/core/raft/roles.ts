@@ -25,6 +25,7 @@ function reset(s: RaftState, term: number): void {
   s.uncommittedBytes = 0;
   s.transferee = undefined;
   s.summoned.clear();
+  s.commitNewsDue = false;
   s.appendsDue = false;
   s.rounds.reset();
   s.tracker.reset(s.log.lastIndex + 1, s.ticks);

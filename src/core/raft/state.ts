@@ -53,6 +53,8 @@ export class RaftState {
   readStates: ReadState[] = [];
   /** As a leader: some peer may be due an append message. */
   appendsDue = false;
+  /** As a leader: the commit mark is worth a message of its own. */
+  commitNewsDue = false;
 
   constructor(config: RaftConfig, initial: RaftInitialState) {
     this.id = config.id;

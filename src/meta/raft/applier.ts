@@ -1,17 +1,25 @@
 import { assert } from '../../base/assert.ts';
 import { FsError } from '../../base/errno.ts';
-import { APPLY_BATCH_BYTES_MAX, APPLY_BATCH_ENTRIES_MAX, ROW_CACHE_BYTES_MAX } from '../../base/limits.ts';
+import {
+  APPLY_BATCH_BYTES_MAX,
+  APPLY_BATCH_ENTRIES_MAX,
+  APPLY_DELAY_MS,
+  ROW_CACHE_BYTES_MAX,
+} from '../../base/limits.ts';
 import { applyCommand, decodeCommand, prefetchKeys } from '../../core/namespace/apply.ts';
 import { RowView } from '../../core/namespace/row-view.ts';
 import { RowNotLoaded } from '../../core/namespace/types.ts';
 import type { Command } from '../../gen/ringfs/v1/namespace.ts';
 import { EntryType, type RaftConfState, type RaftEntry } from '../../gen/ringfs/v1/raft.ts';
+import type { TimerHandle, Timers } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
 import type { Applied } from '../replica.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { StateStore } from './state-store.ts';
 
 export interface ApplierHooks {
+  /** Whether somebody waits for what is applied here: true at the leader, where clients are answered. */
+  isAwaited(): boolean;
   /** Tells the core about a configuration change and returns the new configuration. */
   applyConfChange(data: Uint8Array): RaftConfState;
   /** What a batch gave is certain, since it is committed, but not in the state yet. `outcomes` has those entries that carried
@@ -29,12 +37,16 @@ export interface ApplierHooks {
 
 export interface ApplierComponents {
   readonly store: StateStore;
+  readonly timers: Timers;
   readonly logger: Logger;
   readonly failpoint: Failpoint;
   readonly hooks: ApplierHooks;
 }
 
-/** Applies committed entries in order, batch by batch, beside the loop that persists the next ones. */
+/**
+ * Applies committed entries in order, batch by batch, beside the loop that persists the next ones. At a follower nobody waits for
+ * them: they are gathered for up to APPLY_DELAY_MS, so that a busy follower reads and writes its state once for many entries.
+ */
 export class Applier {
   readonly #components: ApplierComponents;
   readonly #view = new RowView({ cacheBytesMax: ROW_CACHE_BYTES_MAX });
@@ -47,6 +59,7 @@ export class Applier {
   #generation = 0;
   #prefetching: Promise<void> | undefined;
   #running: Promise<void> | undefined;
+  #delay: TimerHandle | undefined;
   #halted = false;
 
   constructor(components: ApplierComponents) {
@@ -66,6 +79,14 @@ export class Applier {
       this.#queuedBytes += entry.data.length;
       this.#queue.push(entry);
     }
+    const { hooks, timers } = this.#components;
+    if (hooks.isAwaited() || this.#queue.length >= APPLY_BATCH_ENTRIES_MAX) this.#start();
+    else if (this.#queue.length > 0) this.#delay ??= timers.after(APPLY_DELAY_MS, () => this.#start());
+  }
+
+  #start(): void {
+    this.#delay?.cancel();
+    this.#delay = undefined;
     if (this.#queue.length > 0 && !this.#halted) this.#running ??= this.#run();
   }
 
@@ -75,8 +96,9 @@ export class Applier {
    */
   prefetch(entries: readonly RaftEntry[]): void {
     if (this.#running !== undefined || this.#prefetching !== undefined || this.#halted) return;
+    if (this.#queue.length > 0 || !this.#components.hooks.isAwaited()) return;
     const keys = entries.slice(0, APPLY_BATCH_ENTRIES_MAX).flatMap((entry) => {
-      const command = this.#command(entry);
+      const command = this.#command(entry, true);
       return command === undefined ? [] : prefetchKeys(command);
     });
     const missing = this.#view.missing(keys);
@@ -95,18 +117,18 @@ export class Applier {
     );
   }
 
-  #command(entry: RaftEntry): Command | undefined {
+  /** Decoded once, for the prefetch or for its turn; not kept beyond that, since the log keeps its entries for long. */
+  #command(entry: RaftEntry, keep: boolean): Command | undefined {
     if (entry.type !== EntryType.NORMAL || entry.data.length === 0) return undefined;
-    let command = this.#decoded.get(entry);
-    if (command === undefined) {
-      command = decodeCommand(entry.data);
-      this.#decoded.set(entry, command);
-    }
+    const command = this.#decoded.get(entry) ?? decodeCommand(entry.data);
+    if (keep) this.#decoded.set(entry, command);
+    else this.#decoded.delete(entry);
     return command;
   }
 
   /** Resolves when nothing is queued, or nothing will be applied any more. */
   async idle(): Promise<void> {
+    this.#start();
     await this.#running;
   }
 
@@ -121,6 +143,7 @@ export class Applier {
   /** Stops after the batch in work. What is left is applied after the next start. */
   async stop(): Promise<void> {
     this.#halted = true;
+    this.#delay?.cancel();
     await this.#running;
   }
 
@@ -149,7 +172,7 @@ export class Applier {
   async #applyBatch(entries: readonly RaftEntry[]): Promise<void> {
     const { store, failpoint, hooks } = this.#components;
     failpoint('before-apply');
-    const commands = entries.map((entry) => this.#command(entry));
+    const commands = entries.map((entry) => this.#command(entry, false));
     await this.#prefetching;
     this.#generation += 1;
     await this.#load(commands.flatMap((c) => (c === undefined ? [] : prefetchKeys(c))));

@@ -183,10 +183,12 @@ export class RaftReplica implements Replica, RaftReceiver {
     });
     const applier = new Applier({
       store: state,
+      timers,
       logger,
       failpoint,
       hooks: {
         ...storageHooks('state'),
+        isAwaited: () => this.#role === 'leader',
         applyConfChange: (data) => this.#applyConfChange(core, data),
         onOutcomes: (entries, outcomes) => this.#onOutcomes(entries, outcomes),
         onBatch: (entries) => this.#onBatch(entries),

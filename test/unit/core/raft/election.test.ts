@@ -8,6 +8,7 @@ import {
   drain,
   ELECTION_TICKS,
   entry,
+  HEARTBEAT_TICKS,
   message,
   TestCluster,
   tickTimes,
@@ -115,6 +116,7 @@ describe('leader election (Raft paper, 5.2)', () => {
   it('a new leader appends an empty entry of its term (thesis, 6.4)', () => {
     const cluster = new TestCluster(['a', 'b', 'c']);
     cluster.elect('a');
+    cluster.tick(HEARTBEAT_TICKS);
     assert.deepEqual(cluster.applied.get('b'), [entry(1, 1)]);
   });
 

@@ -41,7 +41,10 @@ describe('RaftLog', () => {
   });
 
   it('behaves like a plain array under appends, truncations and compactions', () => {
-    const action = fc.record({ kind: fc.constantFrom('append', 'replace', 'compact'), n: fc.nat(3000) });
+    const action = fc.record({
+      kind: fc.constantFrom('append', 'replace', 'apply', 'compact'),
+      n: fc.nat(3000),
+    });
     fc.assert(
       fc.property(fc.array(action, { maxLength: 40 }), (actions) => {
         const log = logOf();
@@ -51,7 +54,7 @@ describe('RaftLog', () => {
         for (const { kind, n } of actions) {
           const last = base + model.length;
           if (kind === 'append') {
-            const entries = Array.from({ length: n }, (_, i) => entry(last + 1 + i, term));
+            const entries = Array.from({ length: n }, (_, i) => entry(last + 1 + i, term, `${i}`));
             assert.equal(log.appendAfter(last, log.termAt(last), entries), true);
             model = model.concat(entries);
           } else if (kind === 'replace') {
@@ -60,8 +63,13 @@ describe('RaftLog', () => {
             term += 1;
             assert.equal(log.appendAfter(at - 1, log.termAt(at - 1), [entry(at, term)]), true);
             model = [...model.slice(0, at - base - 1), entry(at, term)];
+          } else if (kind === 'apply') {
+            const at = Math.min(last, log.applied + n);
+            log.stableTo(last, log.lastTerm);
+            log.commitTo(at);
+            log.appliedTo(at);
           } else {
-            const at = Math.min(last, base + n);
+            const at = Math.max(log.applied, Math.min(last, base + n));
             log.commitTo(at);
             log.appliedTo(at);
             log.compact(at);
@@ -70,7 +78,8 @@ describe('RaftLog', () => {
           }
           assert.equal(log.lastIndex, base + model.length);
           assert.equal(log.firstIndex, base + 1);
-          assert.equal(log.bytes, model.length * 32);
+          const data = model.reduce((sum, e) => sum + e.data.length, 0);
+          assert.equal(log.bytes, model.length * 32 + data);
           assert.deepEqual(log.slice(base + 1, log.lastIndex, Number.POSITIVE_INFINITY), model);
           assert.equal(log.term(log.firstIndex - 2), undefined);
           assert.equal(log.term(log.lastIndex + 1), undefined);

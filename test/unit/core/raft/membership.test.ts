@@ -229,6 +229,7 @@ describe('membership changes', () => {
     cluster.changeMembers('a', change(step('add-learner', 'z')));
     leader.propose(bytes('x'));
     cluster.settle();
+    cluster.tick(HEARTBEAT_TICKS);
     assert.deepEqual(cluster.texts('b'), ['x']);
     cluster.changeMembers('a', change(step('remove', 'z')));
     assert.deepEqual(

@@ -42,7 +42,26 @@ describe('log replication (Raft paper, 5.3)', () => {
     const leader = cluster.elect('a');
     for (const text of ['x', 'y', 'z']) assert.equal(leader.propose(bytes(text)).ok, true);
     cluster.settle();
-    for (const id of ['a', 'b', 'c']) assert.deepEqual(cluster.texts(id), ['x', 'y', 'z']);
+    assert.deepEqual(cluster.texts('a'), ['x', 'y', 'z']);
+    cluster.tick(HEARTBEAT_TICKS);
+    for (const id of ['b', 'c']) assert.deepEqual(cluster.texts(id), ['x', 'y', 'z']);
+  });
+
+  it('a commit mark has no message of its own: it goes with the next append, or the next heartbeat', () => {
+    const cluster = new TestCluster(['a', 'b', 'c']);
+    const leader = cluster.elect('a');
+    cluster.tick(HEARTBEAT_TICKS);
+    cluster.delivered.length = 0;
+    leader.propose(bytes('x'));
+    cluster.settle();
+    const types = cluster.delivered.map((m) => m.type).sort();
+    assert.deepEqual(types, [T.APPEND, T.APPEND, T.APPEND_RESPONSE, T.APPEND_RESPONSE].sort());
+    assert.deepEqual(cluster.texts('b'), []);
+    leader.propose(bytes('y'));
+    cluster.settle();
+    assert.deepEqual(cluster.texts('b'), ['x']);
+    cluster.tick(HEARTBEAT_TICKS);
+    assert.deepEqual(cluster.texts('b'), ['x', 'y']);
   });
 
   it('only a leader takes proposals', () => {
@@ -285,6 +304,7 @@ describe('snapshots (thesis, 5)', () => {
     assert.equal(cluster.node('c').status().firstIndex, leader.status().commit + 1);
     leader.propose(bytes('after'));
     cluster.settle();
+    cluster.tick(HEARTBEAT_TICKS);
     assert.deepEqual(cluster.texts('c').at(-1), 'after');
   });
 
