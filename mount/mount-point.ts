@@ -73,6 +73,11 @@ export async function findMount(path: string): Promise<MountEntry | undefined> {
   return (await readMounts()).findLast((entry) => entry.mountPoint === path);
 }
 
+/** Whether a RingFS is mounted there, by either front end. */
+export function isRingfs({ fsType, source }: MountEntry): boolean {
+  return fsType === 'fuse.ringfs' || (fsType.startsWith('fuse') && source === 'ringfs');
+}
+
 function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
 }
@@ -208,4 +213,20 @@ export async function umountPath(path: string, options: UmountOptions = {}): Pro
   }
   if (/not mounted|not found in/i.test(output)) throw new MountError('not-mounted', `${path} is not mounted`);
   throw new MountError('failed', `unmounting ${path} failed: ${output}`);
+}
+
+/**
+ * Takes away what a RingFS mount whose process is gone has left at `path`, so that it can be mounted on again. Processes that
+ * still have files open there keep getting ENOTCONN. True if there was one. Throws MountError `failed`.
+ */
+export async function unmountDead(path: string): Promise<boolean> {
+  const unresolved = await resolveMountPath(path);
+  // The path may lead to the mount through a link; asking for the real path of a dead mount itself would fail.
+  for (const candidate of new Set([unresolved, await realpath(unresolved).catch(() => unresolved)])) {
+    const mounted = await findMount(candidate);
+    if (mounted === undefined || !isRingfs(mounted) || !(await isDead(candidate))) continue;
+    await umountPath(candidate, { lazy: true });
+    return true;
+  }
+  return false;
 }

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import {
+  closeSync,
+  fstatSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -13,7 +16,21 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { ringfs, TestCluster } from '../support/test-cluster.ts';
+import { ringfs, TestCluster, until } from '../support/test-cluster.ts';
+
+/** The process that serves a mount made with `ringfs mount`. */
+function mountProcess(dir: string): number {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    let words: string[] = [];
+    try {
+      words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    } catch {
+      // it has ended
+    }
+    if (words.includes('mount') && words.includes('--foreground') && words.includes(dir)) return Number(pid);
+  }
+  throw new Error(`no process serves ${dir}`);
+}
 
 describe('a second mount', () => {
   let cluster: TestCluster;
@@ -61,5 +78,28 @@ describe('a second mount', () => {
     assert.equal(readFileSync(path.join(other, 't')).length, 100_000);
     truncateSync(cluster.path('t'), 10);
     assert.equal(readFileSync(path.join(other, 't')).length, 10);
+  });
+
+  it('is mounted again over what a killed mount process has left, also when it is in use', async () => {
+    writeFileSync(path.join(other, 'kept'), 'kept');
+    const file = openSync(path.join(other, 'kept'), 'r');
+    process.kill(mountProcess(other), 'SIGKILL');
+    await until('the mount is dead', () => {
+      try {
+        statSync(other);
+        return false;
+      } catch (error) {
+        return (error as NodeJS.ErrnoException).code === 'ENOTCONN';
+      }
+    });
+    const refused = ringfs('mount', cluster.addresses.join(','), cluster.mount);
+    assert.equal(refused.status, 1, refused.stdout);
+    assert.match(refused.stderr, /already a mount point/);
+    const mounted = ringfs('mount', cluster.addresses.join(','), other);
+    assert.equal(mounted.status, 0, mounted.stderr);
+    assert.match(mounted.stderr, /mounting again/);
+    assert.equal(readFileSync(path.join(other, 'kept'), 'utf8'), 'kept');
+    assert.throws(() => fstatSync(file), { code: 'ENOTCONN' });
+    closeSync(file);
   });
 });

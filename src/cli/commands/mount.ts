@@ -2,7 +2,7 @@ import { mkdirSync, openSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { type MountOptions, startMount } from '../../../mount/main.ts';
-import { checkMountPoint } from '../../../mount/mount-point.ts';
+import { checkMountPoint, unmountDead } from '../../../mount/mount-point.ts';
 import { createLogger, type LogFormat, type LogLevel } from '../../io/log/pino-logger.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { detach } from '../detach.ts';
@@ -141,6 +141,9 @@ export async function runMount(
   const addresses = parseAddresses(addressText, 'ADDRESS');
   const options = parseMountOptions(flags.options ?? '');
   const mountPoint = path.resolve(dir);
+  if (await unmountDead(mountPoint)) {
+    process.stderr.write(`ringfs: mounting again; the process of the last mount of ${mountPoint} is gone\n`);
+  }
   await checkMountPoint(mountPoint);
   const print = (driver: unknown, log: string | undefined): void => {
     const line =

@@ -1,13 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
-import { findMount, type MountEntry, umountPath } from '../../../mount/mount-point.ts';
+import { findMount, isRingfs, umountPath } from '../../../mount/mount-point.ts';
 import { CliError } from '../cli-error.ts';
-
-function isRingfs(mounted: MountEntry): boolean {
-  return (
-    mounted.fsType === 'fuse.ringfs' || (mounted.fsType.startsWith('fuse') && mounted.source === 'ringfs')
-  );
-}
 
 /** After a crash: takes away a RingFS mount whose process is gone, so that the directory can be used again. */
 export async function unmountStale(dir: string): Promise<void> {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { checkMountPoint } from '../../../mount/mount-point.ts';
+import { checkMountPoint, unmountDead } from '../../../mount/mount-point.ts';
 import { fetchServerStatus } from '../../io/grpc/admin-client.ts';
 import { SystemTimers } from '../../io/os/system-timers.ts';
 import type { Logger } from '../../ports/logger.ts';
@@ -164,6 +164,7 @@ async function checkBeforeStart(options: UpOptions): Promise<void> {
     }
     await unmountStale(run.mount);
   }
+  await unmountDead(mount);
   if (options.mountIsDefault) mkdirSync(mount, { recursive: true });
   await checkMountPoint(mount);
   for (const { id, address } of cluster.servers) {
