@@ -158,6 +158,10 @@ export const RAFT_TICK_MS = 50;
 export const RAFT_HEARTBEAT_TICKS = 2;
 /** Randomized in [n, 2n): 600 to 1,200 ms, several times the longest event loop stall seen under load. */
 export const RAFT_ELECTION_TICKS = 12;
+/** A leader looks this often whether a new member has caught up. */
+export const PROMOTE_INTERVAL_TICKS = 4;
+/** Entries that a member may be behind when it becomes a voter: what it catches up within a few messages. */
+export const PROMOTE_LAG_ENTRIES_MAX = 256;
 /** Bytes of entries in one append message. */
 export const RAFT_APPEND_BYTES_MAX = 1 * MIB;
 /** Append messages in flight to one follower. */

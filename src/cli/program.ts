@@ -4,6 +4,13 @@ import { Command, CommanderError } from 'commander';
 import { MountError } from '../../mount/mount-point.ts';
 import { createLogger } from '../io/log/pino-logger.ts';
 import { CliError } from './cli-error.ts';
+import {
+  runClusterAdd,
+  runClusterList,
+  runClusterPromote,
+  runClusterRemove,
+  runClusterTransfer,
+} from './commands/cluster.ts';
 import { runDown } from './commands/down.ts';
 import { type MountFlags, runMount } from './commands/mount.ts';
 import { runServer } from './commands/server.ts';
@@ -103,6 +110,39 @@ function addMount(root: Command): void {
     );
 }
 
+function addCluster(root: Command): void {
+  const cluster = root
+    .command('cluster')
+    .description('members of the metadata cluster: list, add, promote, remove, transfer leadership');
+  const add = (name: string, description: string): Command =>
+    cluster
+      .command(name)
+      .description(description)
+      .option(
+        '--servers <addresses>',
+        'servers to ask, as host:port[,host:port...] (default: those of --data)',
+      )
+      .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
+      .option('--timeout <seconds>', 'give up waiting after so long', '60')
+      .option('--json', 'print JSON');
+  add('list', 'members as the leader sees them').action(runClusterList);
+  add('add', 'add a server that was started with --join; it votes once it has caught up')
+    .argument('<member>', 'the server, as id=host:port')
+    .option('--learner', 'it only keeps a copy, until it is promoted')
+    .action(runClusterAdd);
+  add('promote', 'let a learner vote').argument('<id>', 'server').action(runClusterPromote);
+  add('remove', 'remove a server, which may be down')
+    .argument('<id>', 'server')
+    .option('--force', 'even if those that are left and answer are no majority')
+    .action(runClusterRemove);
+  add('transfer', 'let another voter lead').argument('<id>', 'server').action(runClusterTransfer);
+  for (const command of cluster.commands) {
+    command
+      .exitOverride()
+      .showHelpAfterError(`(ringfs cluster ${command.name()} --help shows how it is used)`);
+  }
+}
+
 export function program(): Command {
   const root = new Command('ringfs')
     .description('A distributed filesystem that you mount as a local directory.')
@@ -142,6 +182,7 @@ export function program(): Command {
     .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
     .option('--json', 'print JSON')
     .action(runStatus);
+  addCluster(root);
   root.exitOverride().showHelpAfterError('(ringfs --help shows the commands)');
   for (const command of root.commands)
     command.exitOverride().showHelpAfterError(`(ringfs ${command.name()} --help shows how it is used)`);
@@ -154,7 +195,12 @@ RINGFS_CLUSTER_ID and cluster-id. Flags win over variables, and these over the f
 
 Example, one of three:
   ringfs server --id s1 --listen 10.0.0.1:7400 --data /srv/ringfs \\
-    --peers s1=10.0.0.1:7400,s2=10.0.0.2:7400,s3=10.0.0.3:7400`;
+    --peers s1=10.0.0.1:7400,s2=10.0.0.2:7400,s3=10.0.0.3:7400
+
+A fourth, later, and on any machine that reaches the cluster:
+  ringfs server --id s4 --listen 10.0.0.4:7400 --data /srv/ringfs \
+    --join 10.0.0.1:7400,10.0.0.2:7400
+  ringfs cluster add s4=10.0.0.4:7400 --servers 10.0.0.1:7400`;
 
 /** Runs one command line. Returns the exit status: 0 done, 1 failed, 2 called wrongly. */
 export async function main(args: readonly string[]): Promise<number> {

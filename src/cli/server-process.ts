@@ -14,6 +14,7 @@ import { openMetaStorage } from '../io/rocksdb/meta-storage.ts';
 import { openRocksKv } from '../io/rocksdb/rocks-kv.ts';
 import { localSegmentFiles } from '../io/segments/files.ts';
 import { openSegmentStore } from '../io/segments/segment-store.ts';
+import { changeMembers } from '../meta/change-members.ts';
 import { MetaServer } from '../meta/meta-server.ts';
 import { RaftReplica } from '../meta/raft/raft-replica.ts';
 import type { BlockStore } from '../ports/block-store.ts';
@@ -31,8 +32,10 @@ export interface ServerOptions {
   /** Where others reach it. */
   readonly advertise: string;
   readonly data: string;
-  /** All meta servers, this one included when it has that role. */
+  /** The meta servers that a new cluster begins with, this one included when it has that role. Empty for a server that joins. */
   readonly peers: readonly Peer[];
+  /** Servers of the cluster, to be asked for more. */
+  readonly contacts: readonly string[];
   readonly clusterId: string;
   readonly replicas: number;
   readonly capacityBytes: number | undefined;
@@ -60,6 +63,12 @@ export function replicasMismatch(own: number, cluster: number): string | undefin
   // 0: the cluster has not been initialised yet.
   if (cluster === 0 || own === cluster) return undefined;
   return `--replicas is ${own}, but the cluster keeps ${cluster} copies of each block: start this server with --replicas ${cluster}`;
+}
+
+function withoutLeader(role: string, { id, advertise }: ServerOptions): string {
+  if (role === 'joining') return `waits to be added: ringfs cluster add ${id}=${advertise}`;
+  if (role === 'removed') return 'was removed from the metadata cluster and can be stopped';
+  return 'no leader is known';
 }
 
 /** One server process: the composition of its roles with the adapters of this machine. */
@@ -102,7 +111,15 @@ export class ServerProcess {
       this.#grpc.addRaft(this.#meta.replica);
     }
     if (this.#block !== undefined) this.#grpc.addBlock(this.#block.server.acceptor);
-    this.#grpc.addAdmin(() => this.status());
+    this.#grpc.addAdmin({
+      status: () => this.status(),
+      changeMembers: async (request) => {
+        if (this.#meta !== undefined) return await changeMembers(this.#meta.replica, request);
+        return {
+          result: { $case: 'refused', value: `${id} has no metadata; ask a server with the role meta` },
+        };
+      },
+    });
     try {
       await this.#grpc.listen(listen);
     } catch (error) {
@@ -154,7 +171,7 @@ export class ServerProcess {
   }
 
   async #openBlock(): Promise<BlockRole> {
-    const { id, clusterId, peers, advertise, data, replicas, virtualNodes, capacityBytes } = this.#options;
+    const { id, clusterId, contacts, advertise, data, replicas, virtualNodes, capacityBytes } = this.#options;
     const logger = this.#logger;
     const directory = path.join(data, 'block');
     const kv = await openRocksKv(path.join(directory, 'index'));
@@ -163,16 +180,14 @@ export class ServerProcess {
       { clusterId, nodeId: id, ...(capacityBytes === undefined ? {} : { capacityBytes }) },
     );
     const seeds = (): readonly string[] =>
-      [...new Set([...this.#knownNodes, ...peers.map((peer) => peer.address)])].filter(
-        (address) => address !== advertise,
-      );
+      [...new Set([...this.#knownNodes, ...contacts])].filter((address) => address !== advertise);
     const server = new BlockServer(
       { store, connector: blockConnector(), timers: this.#timers, random: this.#random, logger },
       { nodeId: id, address: advertise, clusterId, replicas, virtualNodes, seeds },
     );
     const observer = new MetaObserver(
       { connector: metaConnector(), timers: this.#timers, random: this.#random, logger },
-      { addresses: peers.map((peer) => peer.address), name: `block node ${id}`, clusterId },
+      { addresses: contacts, name: `block node ${id}`, clusterId },
     );
     return { store, server, observer };
   }
@@ -240,8 +255,9 @@ export class ServerProcess {
     const meta = this.#meta?.replica.health();
     if (meta !== undefined && meta.status !== 'ok') return meta;
     if (readOnly) return { status: 'degraded', detail: 'the disk is full: no blocks are accepted' };
-    if (this.#meta !== undefined && this.#meta.replica.leader() === undefined)
-      return { status: 'degraded', detail: 'no leader is known' };
+    const replica = this.#meta?.replica;
+    if (replica !== undefined && replica.leader() === undefined)
+      return { status: 'degraded', detail: withoutLeader(replica.status().role, this.#options) };
     return { status: 'ok', detail: '' };
   }
 

@@ -1,6 +1,6 @@
 import type { ServerId } from '../../src/base/ids.ts';
 import { seededRandom } from '../../src/base/random.ts';
-import { type ConfChange, encodeConfChange } from '../../src/core/raft/conf-change.ts';
+import { type ConfChange, encodeConfChange, NO_MEMBERS } from '../../src/core/raft/conf-change.ts';
 import { createMessage } from '../../src/core/raft/messages.ts';
 import { RawNode } from '../../src/core/raft/raw-node.ts';
 import type {
@@ -21,13 +21,7 @@ export const ELECTION_TICKS = 10;
 export const HEARTBEAT_TICKS = 2;
 
 export function confState(voters: readonly string[], learners: readonly string[] = []): RaftConfState {
-  return {
-    voters: [...voters],
-    learners: [...learners],
-    votersOutgoing: [],
-    learnersNext: [],
-    autoLeave: false,
-  };
+  return { ...NO_MEMBERS, voters: [...voters], learners: [...learners] };
 }
 
 export function entry(index: number, term: number, text = ''): RaftEntry {

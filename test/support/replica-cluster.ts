@@ -47,6 +47,7 @@ export class ReplicaCluster {
     for (const id of this.ids) await this.start(id);
   }
 
+  /** One beyond those that the cluster begins with waits to be added. */
   async start(id: ServerId, clusterId = CLUSTER_ID): Promise<RaftReplica> {
     const replica = await this.create(id, clusterId);
     await replica.start();
@@ -57,6 +58,7 @@ export class ReplicaCluster {
 
   /** Not started, not in the network. */
   async create(id: ServerId, clusterId = CLUSTER_ID): Promise<RaftReplica> {
+    const founders = this.ids.includes(id) ? this.ids : [];
     const replica = new RaftReplica(
       {
         timers: this.timers,
@@ -70,7 +72,7 @@ export class ReplicaCluster {
       {
         id,
         clusterId,
-        members: this.ids.map((member) => ({ id: member, address: `${member}:1` })),
+        members: founders.map((member) => ({ id: member, address: `${member}:1` })),
         replicas: 3,
         ...(this.#options.logLimits === undefined ? {} : { logLimits: this.#options.logLimits }),
       },

@@ -2,6 +2,7 @@ import { REPLICAS_DEFAULT, VIRTUAL_NODES_DEFAULT } from '../../base/limits.ts';
 import type { Setting } from '../settings.ts';
 import {
   parseAddress,
+  parseAddresses,
   parseInteger,
   parseLogFormat,
   parseLogLevel,
@@ -43,8 +44,14 @@ export const SERVER_SETTINGS = {
   peers: setting(
     'peers',
     '<id=host:port,...>',
-    'all meta servers of the cluster, this one included; required',
+    'all meta servers of a new cluster, this one included; or --join',
     parsePeers,
+  ),
+  join: setting(
+    'join',
+    '<host:port,...>',
+    'servers of an existing cluster that this one joins; then: ringfs cluster add',
+    parseAddresses,
   ),
   clusterId: setting(
     'cluster-id',

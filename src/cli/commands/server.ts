@@ -2,6 +2,7 @@ import { createLogger } from '../../io/log/pino-logger.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { storedIdentity } from '../identity.ts';
+import { clusterToJoin, type FetchStatus } from '../join.ts';
 import { reportToParent } from '../ringfs-child.ts';
 import { type ServerOptions, ServerProcess } from '../server-process.ts';
 import type { Values } from '../settings.ts';
@@ -18,18 +19,30 @@ function required<T>(value: T | undefined, name: string): T {
 }
 
 /** What `values` mean, with the identity that the data directory has already. Throws CliError. */
-export function optionsOf(values: ServerValues, version: string): ServerOptions {
+export async function optionsOf(
+  values: ServerValues,
+  version: string,
+  fetchStatus?: FetchStatus,
+): Promise<ServerOptions> {
   const id = required(values.id, 'id');
   const listen = required(values.listen, 'listen');
-  const peers = required(values.peers, 'peers');
   const data = required(values.data, 'data');
+  const { join } = values;
+  const peers = join === undefined ? required(values.peers, 'peers') : [];
+  if (join !== undefined && values.peers !== undefined) {
+    throw usageError(
+      '--peers begins a new cluster and --join joins one that exists',
+      'give only one of them',
+    );
+  }
   const self = peers.find((peer) => peer.id === id);
-  if (values.roles.includes('meta') && self === undefined) {
+  if (join === undefined && values.roles.includes('meta') && self === undefined) {
     throw usageError(
       `--peers does not name this server, ${id}`,
       `add ${id}=HOST:PORT; every meta server is given the same --peers`,
     );
   }
+  const stored = values.clusterId ?? storedIdentity(data)?.clusterId;
   return {
     id,
     roles: values.roles,
@@ -37,7 +50,9 @@ export function optionsOf(values: ServerValues, version: string): ServerOptions 
     advertise: values.advertise ?? self?.address ?? listen,
     data,
     peers,
-    clusterId: values.clusterId ?? storedIdentity(data)?.clusterId ?? defaultClusterId(peers),
+    contacts: join ?? peers.map((peer) => peer.address),
+    clusterId:
+      stored ?? (join === undefined ? defaultClusterId(peers) : await clusterToJoin(id, join, fetchStatus)),
     replicas: values.replicas,
     capacityBytes: values.capacity,
     virtualNodes: values.virtualNodes,
@@ -59,7 +74,7 @@ export async function runServer(
   version: string,
   stopSignal: Promise<string>,
 ): Promise<void> {
-  const options = optionsOf(values, version);
+  const options = await optionsOf(values, version);
   const logger = createLogger({
     level: values.logLevel,
     format: values.logFormat,

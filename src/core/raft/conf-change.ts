@@ -7,13 +7,16 @@ import type { RaftConfState } from '../../gen/ringfs/v1/raft.ts';
  * goes through a joint configuration, in which both majorities have to agree, and which a second, empty change leaves.
  */
 
-/** `promote` makes a voter of a learner and is refused for anything else; `add-learner` demotes a voter. */
-export type ConfChangeKind = 'add-voter' | 'add-learner' | 'promote' | 'remove';
+/**
+ * `promote` makes a voter of a learner and is refused for anything else; `add-learner` demotes a voter; `join` adds a learner that the leader
+ * is to promote once it has caught up, and is refused for a voter.
+ */
+export type ConfChangeKind = 'add-voter' | 'add-learner' | 'promote' | 'remove' | 'join';
 
 export interface ConfChangeStep {
   readonly kind: ConfChangeKind;
   readonly id: ServerId;
-  /** Where the member listens, for the driver; the core does not look at it. */
+  /** Where the member listens, for the driver. Empty: as before. */
   readonly address: string;
 }
 
@@ -25,6 +28,17 @@ export interface ConfChange {
   readonly steps: readonly ConfChangeStep[];
 }
 
+/** Of a replica that is not part of a cluster yet. */
+export const NO_MEMBERS: RaftConfState = {
+  voters: [],
+  learners: [],
+  votersOutgoing: [],
+  learnersNext: [],
+  autoLeave: false,
+  addresses: [],
+  promotable: [],
+};
+
 export const LEAVE_JOINT: ConfChange = { transition: 'auto', steps: [] };
 
 /*
@@ -33,7 +47,7 @@ export const LEAVE_JOINT: ConfChange = { transition: 'auto', steps: [] };
  */
 const VERSION = 1;
 const TRANSITIONS = ['auto', 'joint-auto-leave', 'joint-explicit'] as const;
-const KINDS = ['add-voter', 'add-learner', 'promote', 'remove'] as const;
+const KINDS = ['add-voter', 'add-learner', 'promote', 'remove', 'join'] as const;
 
 function isText(text: string, bytesMin: number): boolean {
   return text.length >= bytesMin && text.length <= 255 && /^[\x21-\x7e]*$/.test(text);
@@ -91,52 +105,82 @@ export function changedConfState(conf: RaftConfState, change: ConfChange): RaftC
   const joint = conf.votersOutgoing.length > 0;
   if (change.steps.length === 0) return joint ? leftJoint(conf) : undefined;
   if (joint) return undefined;
-  const voters = new Set(conf.voters);
-  const learners = new Set(conf.learners);
-  if (!applySteps(change.steps, voters, learners) || voters.size === 0) return undefined;
+  const members: Members = {
+    voters: new Set(conf.voters),
+    learners: new Set(conf.learners),
+    promotable: new Set(conf.promotable),
+    addresses: new Map(conf.addresses.map(({ id, address }) => [id, address])),
+  };
+  if (!applySteps(change.steps, members) || members.voters.size === 0) return undefined;
+  const { voters, learners } = members;
   const difference =
     conf.voters.filter((id) => !voters.has(id)).length +
     [...voters].filter((id) => !conf.voters.includes(id)).length;
-  if (change.transition === 'auto' && difference <= 1) {
-    return makeConfState(voters, learners, [], [], false);
-  }
+  if (change.transition === 'auto' && difference <= 1) return makeConfState(members);
   // Whoever still votes in the outgoing half becomes a learner only when that half is left.
   const outgoing = new Set(conf.voters);
-  const learnersNow = [...learners].filter((id) => !outgoing.has(id));
-  const learnersNext = [...learners].filter((id) => outgoing.has(id));
-  return makeConfState(voters, learnersNow, outgoing, learnersNext, change.transition !== 'joint-explicit');
+  const learnersNow = new Set([...learners].filter((id) => !outgoing.has(id)));
+  for (const { id, address } of conf.addresses) {
+    if (outgoing.has(id) && !members.addresses.has(id)) members.addresses.set(id, address);
+  }
+  return {
+    ...makeConfState({ ...members, learners: learnersNow }),
+    votersOutgoing: [...outgoing].sort(),
+    learnersNext: [...learners].filter((id) => outgoing.has(id)).sort(),
+    autoLeave: change.transition !== 'joint-explicit',
+  };
 }
 
-function applySteps(steps: readonly ConfChangeStep[], voters: Set<string>, learners: Set<string>): boolean {
+interface Members {
+  readonly voters: Set<string>;
+  readonly learners: Set<string>;
+  readonly promotable: Set<string>;
+  readonly addresses: Map<string, string>;
+}
+
+/** False: not allowed. */
+function applySteps(steps: readonly ConfChangeStep[], members: Members): boolean {
+  const { voters, learners, promotable, addresses } = members;
   const seen = new Set<string>();
-  for (const { kind, id } of steps) {
+  for (const { kind, id, address } of steps) {
     if (seen.has(id)) return false;
     seen.add(id);
     if (kind === 'promote' && !learners.has(id)) return false;
+    if (kind === 'join' && voters.has(id)) return false;
     voters.delete(id);
     learners.delete(id);
+    promotable.delete(id);
+    if (kind === 'remove') {
+      addresses.delete(id);
+      continue;
+    }
     if (kind === 'add-voter' || kind === 'promote') voters.add(id);
-    else if (kind === 'add-learner') learners.add(id);
+    else learners.add(id);
+    if (kind === 'join') promotable.add(id);
+    if (address !== '') addresses.set(id, address);
   }
   return true;
 }
 
 function leftJoint(conf: RaftConfState): RaftConfState {
-  return makeConfState(conf.voters, [...conf.learners, ...conf.learnersNext], [], [], false);
+  const learners = [...conf.learners, ...conf.learnersNext].sort();
+  const isMember = (id: string): boolean => conf.voters.includes(id) || learners.includes(id);
+  return {
+    ...conf,
+    learners,
+    addresses: conf.addresses.filter(({ id }) => isMember(id)),
+    votersOutgoing: [],
+    learnersNext: [],
+    autoLeave: false,
+  };
 }
 
-function makeConfState(
-  voters: Iterable<string>,
-  learners: Iterable<string>,
-  votersOutgoing: Iterable<string>,
-  learnersNext: Iterable<string>,
-  autoLeave: boolean,
-): RaftConfState {
+function makeConfState({ voters, learners, promotable, addresses }: Members): RaftConfState {
   return {
+    ...NO_MEMBERS,
     voters: [...voters].sort(),
     learners: [...learners].sort(),
-    votersOutgoing: [...votersOutgoing].sort(),
-    learnersNext: [...learnersNext].sort(),
-    autoLeave,
+    addresses: [...addresses.keys()].sort().map((id) => ({ id, address: addresses.get(id)! })),
+    promotable: [...promotable].sort(),
   };
 }

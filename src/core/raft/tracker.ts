@@ -1,5 +1,6 @@
 import type { ServerId } from '../../base/ids.ts';
 import type { RaftConfState } from '../../gen/ringfs/v1/raft.ts';
+import { NO_MEMBERS } from './conf-change.ts';
 import { Inflights, Progress } from './progress.ts';
 import { jointValue, jointVote, type VoteResult } from './quorum.ts';
 
@@ -16,13 +17,7 @@ export class Tracker {
   #members = new Map<ServerId, Progress>();
   #incoming: Progress[] = [];
   #outgoing: Progress[] = [];
-  #confState: RaftConfState = {
-    voters: [],
-    learners: [],
-    votersOutgoing: [],
-    learnersNext: [],
-    autoLeave: false,
-  };
+  #confState: RaftConfState = NO_MEMBERS;
   /** Every member but this node. */
   peers: readonly Progress[] = [];
   /** Voters of either half but this node. */

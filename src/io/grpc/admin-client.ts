@@ -1,18 +1,59 @@
-import { ServerStatus, StatusRequest } from '../../gen/ringfs/v1/admin.ts';
+import type { MethodDefinition } from '@grpc/grpc-js';
+import {
+  ChangeMembersReply,
+  ChangeMembersRequest,
+  ServerStatus,
+  StatusRequest,
+} from '../../gen/ringfs/v1/admin.ts';
 import { AdminService } from '../../gen/ringfs/v1/service.ts';
-import { deserializer, serializer } from './codec.ts';
+import { deserializer, type MessageCodec, serializer } from './codec.ts';
 import { openClient } from './open-client.ts';
 
+interface UnaryCall<Request, Reply> {
+  readonly method: Pick<MethodDefinition<Request, Reply>, 'path'>;
+  readonly requestCodec: MessageCodec<Request>;
+  readonly replyCodec: MessageCodec<Reply>;
+  readonly request: Request;
+}
+
 /** Asks one server process for its status. Rejects when it does not answer within `timeoutMs`. */
-export async function fetchServerStatus(address: string, timeoutMs: number): Promise<ServerStatus> {
+export function fetchServerStatus(address: string, timeoutMs: number): Promise<ServerStatus> {
+  return call(address, timeoutMs, {
+    method: AdminService.status,
+    requestCodec: StatusRequest,
+    replyCodec: ServerStatus,
+    request: {},
+  });
+}
+
+/** Asks one server to change the members of the metadata cluster. Rejects when it does not answer within `timeoutMs`; the change may
+ * have taken effect then. */
+export function requestMemberChange(
+  address: string,
+  change: ChangeMembersRequest['change'],
+  timeoutMs: number,
+): Promise<ChangeMembersReply> {
+  return call(address, timeoutMs, {
+    method: AdminService.changeMembers,
+    requestCodec: ChangeMembersRequest,
+    replyCodec: ChangeMembersReply,
+    request: { change },
+  });
+}
+
+async function call<Request, Reply>(
+  address: string,
+  timeoutMs: number,
+  { method, requestCodec, replyCodec, request }: UnaryCall<Request, Reply>,
+): Promise<Reply> {
   const { client, destroy } = openClient(address);
   try {
-    return await new Promise<ServerStatus>((resolve, reject) => {
+    return await new Promise<Reply>((resolve, reject) => {
       client.makeUnaryRequest(
-        AdminService.status.path,
-        serializer(StatusRequest),
-        deserializer(ServerStatus),
-        {},
+        method.path,
+        serializer(requestCodec),
+        deserializer(replyCodec),
+        request,
         { deadline: Date.now() + timeoutMs },
         (error, reply) => {
           if (error !== null) reject(new Error(`${address}: ${error.details}`));

@@ -1,5 +1,5 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { ServerStatus } from '../../gen/ringfs/v1/admin.ts';
+import type { ChangeMembersReply, ChangeMembersRequest, ServerStatus } from '../../gen/ringfs/v1/admin.ts';
 import type { BlockReply, BlockRequest } from '../../gen/ringfs/v1/block.ts';
 import { MetaReply, MetaRequest } from '../../gen/ringfs/v1/meta.ts';
 import { AdminService, BlockService, MetaService, RaftService } from '../../gen/ringfs/v1/service.ts';
@@ -15,6 +15,26 @@ import { serveStream, streamMethod } from './stream-server.ts';
 /** The port is taken, or the address is not one of this machine's. */
 export class ListenError extends Error {
   override readonly name = 'ListenError';
+}
+
+/** What operators ask of one server process. */
+export interface AdminHandlers {
+  status(): Promise<ServerStatus>;
+  changeMembers(request: ChangeMembersRequest): Promise<ChangeMembersReply>;
+}
+
+type UnaryHandler<Request, Reply> = (
+  call: { readonly request: Request },
+  callback: (error: Error | null, reply?: Reply) => void,
+) => void;
+
+function unary<Request, Reply>(handle: (request: Request) => Promise<Reply>): UnaryHandler<Request, Reply> {
+  return ({ request }, callback) => {
+    handle(request).then(
+      (reply) => callback(null, reply),
+      (error: unknown) => callback(error instanceof Error ? error : new Error(String(error))),
+    );
+  };
 }
 
 /** One process's gRPC server: the services of its roles behind one port. */
@@ -46,14 +66,10 @@ export class GrpcServer {
     this.#server.addService(RaftService, raftServiceHandlers(receiver, this.#logger));
   }
 
-  addAdmin(status: () => Promise<ServerStatus>): void {
+  addAdmin(handlers: AdminHandlers): void {
     this.#server.addService(AdminService, {
-      status: (_call: unknown, callback: (error: Error | null, reply?: ServerStatus) => void) => {
-        status().then(
-          (reply) => callback(null, reply),
-          (error: unknown) => callback(error instanceof Error ? error : new Error(String(error))),
-        );
-      },
+      status: unary(handlers.status),
+      changeMembers: unary(handlers.changeMembers),
     });
   }
 

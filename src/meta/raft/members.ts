@@ -1,49 +1,51 @@
 import type { ServerId } from '../../base/ids.ts';
-import { decodeConfChange } from '../../core/raft/conf-change.ts';
 import type { MetaMember } from '../../gen/ringfs/v1/meta.ts';
 import type { RaftConfState } from '../../gen/ringfs/v1/raft.ts';
 import type { RaftTransport } from '../../ports/raft-transport.ts';
 
-/** Who belongs to the cluster and where they listen. The configuration has the names, the options and the changes the addresses. */
+/** Who belongs to the cluster and where they listen. */
 export class Members {
   readonly #self: ServerId;
   readonly #transport: RaftTransport;
-  readonly #addresses = new Map<string, string>();
+  /** As this process was started: servers may have moved since the configuration recorded them. */
+  readonly #given: ReadonlyMap<string, string>;
   readonly #connected = new Set<string>();
+  #addresses: ReadonlyMap<string, string> = new Map();
   #members: readonly MetaMember[] = [];
 
   constructor(
     self: ServerId,
     transport: RaftTransport,
-    initial: readonly { readonly id: ServerId; readonly address: string }[],
+    given: readonly { readonly id: ServerId; readonly address: string }[],
   ) {
     this.#self = self;
     this.#transport = transport;
-    for (const { id, address } of initial) this.#addresses.set(id, address);
+    this.#given = new Map(given.map(({ id, address }) => [id, address]));
   }
 
   address(id: ServerId): string | undefined {
-    return this.#addresses.get(id);
+    return this.#given.get(id) ?? this.#addresses.get(id);
   }
 
   list(): readonly MetaMember[] {
     return this.#members;
   }
 
-  /** A configuration change may bring addresses. */
-  learn(change: Uint8Array): void {
-    for (const { id, address } of decodeConfChange(change)?.steps ?? []) {
-      if (address !== '') this.#addresses.set(id, address);
-    }
+  /** A replica without a configuration answers whoever asks: it is about to be taken in. */
+  meet(id: ServerId, address: string): void {
+    if (this.#members.length > 0 || this.#connected.has(id) || address === '') return;
+    this.#transport.setPeer(id, address);
+    this.#connected.add(id);
   }
 
   /** Tells the transport about everybody in `confState`, and about nobody else. */
   update(confState: RaftConfState): void {
     const voters = new Set([...confState.voters, ...confState.votersOutgoing]);
     const all = new Set([...voters, ...confState.learners, ...confState.learnersNext]);
+    this.#addresses = new Map(confState.addresses.map(({ id, address }) => [id, address]));
     this.#members = [...all].sort().map((id) => ({
       id,
-      address: this.#addresses.get(id) ?? '',
+      address: this.address(id as ServerId) ?? '',
       voter: voters.has(id),
     }));
     for (const { id, address } of this.#members) {

@@ -39,6 +39,7 @@ import { Leadership, type RoleListener } from './leadership.ts';
 import { LeaseClock } from './lease-clock.ts';
 import type { RaftLogStore } from './log-store.ts';
 import { Members } from './members.ts';
+import { type MemberChange, Membership } from './membership.ts';
 import { Proposals } from './proposals.ts';
 import { ReadRounds } from './read-rounds.ts';
 import { ReadyLoop } from './ready-loop.ts';
@@ -63,7 +64,8 @@ export interface RaftReplicaOptions {
   readonly id: ServerId;
   /** A UUID. A data directory of another cluster is refused. */
   readonly clusterId: string;
-  /** Voters of a new cluster, the same list on every server, and where everybody listens. */
+  /** Voters of a new cluster, the same list on every server, and where everybody listens. Empty: this replica waits until a
+   * cluster adds it. */
   readonly members: readonly { readonly id: ServerId; readonly address: string }[];
   /** R of the block ring, recorded when the cluster begins. */
   readonly replicas: number;
@@ -88,6 +90,14 @@ interface Running {
   readonly ticker: Ticker;
   readonly snapshots: SnapshotTransfers;
   readonly compactor: Compactor;
+  readonly membership: Membership;
+}
+
+function followerRole(id: ServerId, confState: RaftConfState): string {
+  const { voters, votersOutgoing, learners, learnersNext } = confState;
+  if (voters.length === 0) return 'joining';
+  if (voters.includes(id) || votersOutgoing.includes(id)) return 'follower';
+  return learners.includes(id) || learnersNext.includes(id) ? 'learner' : 'removed';
 }
 
 /** The Raft driver: gives the pure core its clock, its disk and its network, and applies what it commits. */
@@ -156,8 +166,7 @@ export class RaftReplica implements Replica, RaftReceiver {
 
   async #start(): Promise<void> {
     const { storage, random } = this.#components;
-    const voters = this.#options.members.map((m) => m.id);
-    const { log, state, initial } = await recover(storage, { ...this.#options, voters }, this.#logger);
+    const { log, state, initial } = await recover(storage, this.#options, this.#logger);
     const core = new RawNode({ ...CORE_LIMITS, id: this.id, random }, initial);
     this.#term = initial.hardState.term;
     this.#commit = initial.hardState.commit;
@@ -226,7 +235,8 @@ export class RaftReplica implements Replica, RaftReceiver {
       this.#options.logLimits ?? LOG_LIMITS,
     );
     const ticker = new Ticker(timers, () => this.#onTick());
-    return { core, log, state, applier, loop, ticker, snapshots, compactor };
+    const membership = new Membership(core, logger);
+    return { core, log, state, applier, loop, ticker, snapshots, compactor, membership };
   }
 
   /** Finishes what is being written and closes the stores. Idempotent. */
@@ -336,9 +346,8 @@ export class RaftReplica implements Replica, RaftReceiver {
     const { core, state } = this.#require();
     const status = core.status();
     const { voters, learners } = status.confState;
-    const learner = status.role === 'follower' && learners.includes(this.id);
     return {
-      role: learner ? 'learner' : status.role,
+      role: status.role === 'follower' ? followerRole(this.id, status.confState) : status.role,
       term: status.term,
       commitIndex: status.commit,
       appliedIndex: state.applied.index,
@@ -354,11 +363,18 @@ export class RaftReplica implements Replica, RaftReceiver {
     };
   }
 
-  /** Hands leadership to another voter, for a planned stop. */
-  transferLeadership(to: ServerId): void {
-    const { core, loop } = this.#require();
-    core.transferLeadership(to);
+  /**
+   * Resolves with the index of the change once it is in force, or at once with 0 for a transfer, which is tried for an election timeout.
+   * Throws NotLeaderError, which for a change leaves its fate open, MemberChangeRefusedError, MemberChangeLaterError.
+   */
+  async changeMembers(change: MemberChange): Promise<number> {
+    if (!this.isLeader()) throw new NotLeaderError(this.leader());
+    const { membership, loop } = this.#require();
+    const started = membership.start(change);
     loop.kick();
+    if (started === undefined) return 0;
+    await this.#waiters.wait(started.index);
+    return started.index;
   }
 
   /** The transport lost a peer: what was on its way to it may be lost too. */
@@ -382,6 +398,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     }
     const { core, applier, loop } = this.#require();
     const congested = applier.queuedBytes > APPLY_QUEUE_BYTES_MAX;
+    this.#members.meet(from.id, from.address);
     for (const message of messages) {
       // The leader sends them again; heartbeats keep it leader meanwhile.
       if (congested && message.type === RaftMessageType.APPEND && message.entries.length > 0) continue;
@@ -400,8 +417,9 @@ export class RaftReplica implements Replica, RaftReceiver {
 
   #onTick(): void {
     if (!this.#active()) return;
-    const { core, loop, compactor, snapshots } = this.#require();
+    const { core, loop, compactor, snapshots, membership } = this.#require();
     core.tick();
+    membership.tick();
     loop.kick();
     compactor.consider(snapshots.sending);
     if (this.#leadership.term === undefined) this.#considerLeading();
@@ -468,7 +486,6 @@ export class RaftReplica implements Replica, RaftReceiver {
 
   #applyConfChange(core: RawNode, data: Uint8Array): RaftConfState {
     const confState = core.applyConfChange(data);
-    this.#members.learn(data);
     this.#members.update(confState);
     this.#running?.loop.kick();
     return confState;

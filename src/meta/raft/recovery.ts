@@ -1,4 +1,5 @@
 import type { ServerId } from '../../base/ids.ts';
+import { NO_MEMBERS } from '../../core/raft/conf-change.ts';
 import type { RaftInitialState } from '../../core/raft/types.ts';
 import type { RaftConfState, RaftSnapshotMeta } from '../../gen/ringfs/v1/raft.ts';
 import type { Logger } from '../../ports/logger.ts';
@@ -22,8 +23,8 @@ export interface Recovered {
 export interface RecoveryOptions {
   readonly id: ServerId;
   readonly clusterId: string;
-  /** Voters of a new cluster, the same list on every server. */
-  readonly voters: readonly ServerId[];
+  /** Voters of a new cluster, the same list on every server. Empty: this replica joins a cluster and waits to be added. */
+  readonly members: readonly { readonly id: ServerId; readonly address: string }[];
 }
 
 /**
@@ -57,12 +58,11 @@ export async function recover(
 
 /** Where every replica of a new cluster starts: an empty log under the same configuration. */
 function origin(options: RecoveryOptions): RaftSnapshotMeta {
+  const members = [...options.members].sort((a, b) => (a.id < b.id ? -1 : 1));
   const confState: RaftConfState = {
-    voters: [...options.voters].sort(),
-    learners: [],
-    votersOutgoing: [],
-    learnersNext: [],
-    autoLeave: false,
+    ...NO_MEMBERS,
+    voters: members.map(({ id }) => id),
+    addresses: members.map(({ id, address }) => ({ id, address })),
   };
   return { index: 0, term: 0, confState };
 }
@@ -92,7 +92,9 @@ async function openState(
     throw damagedError(storage.location, 'CURRENT is missing and the log does not reach back to the start');
   }
   const { confState } = snapshot;
-  if (confState === undefined || confState.voters.length === 0) {
+  // Without voters: a replica that joins a cluster and has got nothing yet.
+  const joining = fresh && loaded.entries.length === 0;
+  if (confState === undefined || (confState.voters.length === 0 && !joining)) {
     throw damagedError(storage.location, 'the log names no voters');
   }
   // Entries may be there without a state: a process that died before its first start was done has an empty log.

@@ -5,6 +5,7 @@ import {
   type ConfChangeKind,
   type ConfChangeStep,
   encodeConfChange,
+  NO_MEMBERS,
 } from '../../../src/core/raft/conf-change.ts';
 import type { RaftConfState, RaftMessage } from '../../../src/gen/ringfs/v1/raft.ts';
 import { EventQueue } from './event-queue.ts';
@@ -322,13 +323,7 @@ class Simulation implements World {
     const voters = 1 + this.random.below(NODES_MAX);
     const total = this.#membership ? NODES_MAX : voters;
     const ids = Array.from({ length: total }, (_, i) => `n${i + 1}` as ServerId);
-    const empty: RaftConfState = {
-      voters: [],
-      learners: [],
-      votersOutgoing: [],
-      learnersNext: [],
-      autoLeave: false,
-    };
+    const empty = NO_MEMBERS;
     const initial: RaftConfState = { ...empty, voters: ids.slice(0, voters) };
     for (const [i, id] of ids.entries())
       this.#nodes.push(new SimNode(this, id, i < voters ? initial : empty));

@@ -71,6 +71,15 @@ export interface RaftConfState {
   votersOutgoing: string[];
   learnersNext: string[];
   autoLeave: boolean;
+  /** Where members listen, sorted by id. For the drivers: a replica that starts from a snapshot knows the others by it. */
+  addresses: RaftMemberAddress[];
+  /** Learners that the leader promotes once they have caught up. */
+  promotable: string[];
+}
+
+export interface RaftMemberAddress {
+  id: string;
+  address: string;
 }
 
 export interface RaftSnapshotMeta {
@@ -228,7 +237,15 @@ export const RaftEntry: MessageFns<RaftEntry> = {
 };
 
 function createBaseRaftConfState(): RaftConfState {
-  return { voters: [], learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false };
+  return {
+    voters: [],
+    learners: [],
+    votersOutgoing: [],
+    learnersNext: [],
+    autoLeave: false,
+    addresses: [],
+    promotable: [],
+  };
 }
 
 export const RaftConfState: MessageFns<RaftConfState> = {
@@ -247,6 +264,12 @@ export const RaftConfState: MessageFns<RaftConfState> = {
     }
     if (message.autoLeave !== false) {
       writer.uint32(40).bool(message.autoLeave);
+    }
+    for (const v of message.addresses) {
+      RaftMemberAddress.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.promotable) {
+      writer.uint32(58).string(v!);
     }
     return writer;
   },
@@ -302,6 +325,79 @@ export const RaftConfState: MessageFns<RaftConfState> = {
             }
 
             message.autoLeave = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.addresses.push(RaftMemberAddress.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.promotable.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRaftMemberAddress(): RaftMemberAddress {
+  return { id: "", address: "" };
+}
+
+export const RaftMemberAddress: MessageFns<RaftMemberAddress> = {
+  encode(message: RaftMemberAddress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RaftMemberAddress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRaftMemberAddress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
             continue;
           }
         }

@@ -21,7 +21,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { ServerStatus, StatusRequest } from "./admin.ts";
+import { ChangeMembersReply, ChangeMembersRequest, ServerStatus, StatusRequest } from "./admin.ts";
 import { BlockReply, BlockRequest } from "./block.ts";
 import { MetaReply, MetaRequest } from "./meta.ts";
 import { RaftAck, RaftEnvelope, SnapshotDone, SnapshotPart } from "./raft.ts";
@@ -160,10 +160,20 @@ export const AdminService = {
     responseSerialize: (value: ServerStatus): Buffer => Buffer.from(ServerStatus.encode(value).finish()),
     responseDeserialize: (value: Buffer): ServerStatus => ServerStatus.decode(value),
   },
+  changeMembers: {
+    path: "/ringfs.v1.Admin/ChangeMembers" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ChangeMembersRequest): Buffer => Buffer.from(ChangeMembersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ChangeMembersRequest => ChangeMembersRequest.decode(value),
+    responseSerialize: (value: ChangeMembersReply): Buffer => Buffer.from(ChangeMembersReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ChangeMembersReply => ChangeMembersReply.decode(value),
+  },
 } as const;
 
 export interface AdminServer extends UntypedServiceImplementation {
   status: handleUnaryCall<StatusRequest, ServerStatus>;
+  changeMembers: handleUnaryCall<ChangeMembersRequest, ChangeMembersReply>;
 }
 
 export interface AdminClient extends Client {
@@ -181,6 +191,21 @@ export interface AdminClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ServerStatus) => void,
+  ): ClientUnaryCall;
+  changeMembers(
+    request: ChangeMembersRequest,
+    callback: (error: ServiceError | null, response: ChangeMembersReply) => void,
+  ): ClientUnaryCall;
+  changeMembers(
+    request: ChangeMembersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ChangeMembersReply) => void,
+  ): ClientUnaryCall;
+  changeMembers(
+    request: ChangeMembersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ChangeMembersReply) => void,
   ): ClientUnaryCall;
 }
 

@@ -9,6 +9,7 @@ import {
   decodeConfChange,
   encodeConfChange,
   LEAVE_JOINT,
+  NO_MEMBERS,
 } from '../../../../src/core/raft/conf-change.ts';
 import { EntryType, RaftMessageType as T } from '../../../../src/gen/ringfs/v1/raft.ts';
 import {
@@ -68,6 +69,7 @@ describe('configuration change rules (thesis, 4)', () => {
   it('a change of more voters is joint, and a demoted voter learns only afterwards', () => {
     const joint = changedConfState(abc, change(step('add-voter', 'd'), step('add-learner', 'a')));
     assert.deepEqual(joint, {
+      ...NO_MEMBERS,
       voters: ['b', 'c', 'd'],
       learners: ['l'],
       votersOutgoing: ['a', 'b', 'c'],
@@ -76,6 +78,33 @@ describe('configuration change rules (thesis, 4)', () => {
     });
     assert.deepEqual(changedConfState(joint!, LEAVE_JOINT), confState(['b', 'c', 'd'], ['a', 'l']));
     assert.equal(changedConfState(joint!, change(step('add-voter', 'e'))), undefined);
+  });
+
+  it('who joins learns first and is to be promoted; addresses stay as long as somebody may be called there', () => {
+    const at = (kind: ConfChangeStep['kind'], id: string, address: string): ConfChangeStep => ({
+      ...step(kind, id),
+      address,
+    });
+    const joined = changedConfState(abc, change(at('join', 'd', 'd:1')))!;
+    assert.deepEqual(joined, {
+      ...confState(['a', 'b', 'c'], ['d', 'l']),
+      addresses: [{ id: 'd', address: 'd:1' }],
+      promotable: ['d'],
+    });
+    assert.equal(
+      changedConfState(joined, change(at('join', 'a', 'a:1'))),
+      undefined,
+      'a voter does not join',
+    );
+    const promoted = changedConfState(joined, change(step('promote', 'd')))!;
+    assert.deepEqual(promoted, {
+      ...confState(['a', 'b', 'c', 'd'], ['l']),
+      addresses: [{ id: 'd', address: 'd:1' }],
+    });
+    assert.deepEqual(changedConfState(promoted, change(step('remove', 'd'))), abc);
+    const joint = changedConfState(promoted, change(step('remove', 'd'), step('add-voter', 'e')))!;
+    assert.deepEqual(joint.addresses, [{ id: 'd', address: 'd:1' }], 'd still votes in the outgoing half');
+    assert.deepEqual(changedConfState(joint, LEAVE_JOINT)!.addresses, []);
   });
 
   it('what makes no sense is not allowed', () => {

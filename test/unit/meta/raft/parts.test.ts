@@ -4,6 +4,7 @@ import * as zlib from 'node:zlib';
 import type { ServerId } from '../../../../src/base/ids.ts';
 import { RAFT_TICK_MS } from '../../../../src/base/limits.ts';
 import { seededRandom } from '../../../../src/base/random.ts';
+import { NO_MEMBERS } from '../../../../src/core/raft/conf-change.ts';
 import {
   EntryType,
   type RaftConfState,
@@ -21,13 +22,7 @@ import { type Applied, ProposalLostError } from '../../../../src/meta/replica.ts
 import { MemoryMetaStorage } from '../../../support/memory-meta-storage.ts';
 import { SteppedTimers } from '../../../support/stepped-timers.ts';
 
-const CONF: RaftConfState = {
-  voters: ['s1', 's2', 's3'],
-  learners: [],
-  votersOutgoing: [],
-  learnersNext: [],
-  autoLeave: false,
-};
+const CONF: RaftConfState = { ...NO_MEMBERS, voters: ['s1', 's2', 's3'] };
 const entry = (index: number, term = 1, bytes = 10): RaftEntry => ({
   index,
   term,

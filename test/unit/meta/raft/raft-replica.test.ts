@@ -305,7 +305,7 @@ describe('Raft driver', () => {
     const old = await cluster.elect();
     await cluster.untilCaughtUp();
     const heir = cluster.followers()[0]!;
-    old.transferLeadership(heir.id);
+    assert.equal(await old.changeMembers({ $case: 'transferTo', value: heir.id }), 0);
     await cluster.until(() => heir.isLeader(), 'the heir leads');
     await cluster.stopAll();
   });
