@@ -134,7 +134,7 @@ wait_for() {
   done
 }
 
-is_mounted() { mountpoint -q "$mount" && [ "$(pid_of mount)" != "${victim:-0}" ] && stat "$mount/." >/dev/null; }
+is_mounted() { mountpoint -q "$mount" && pid=$(pid_of mount) && [ "$pid" -ne 0 ] && [ "$pid" != "${victim:-0}" ] && ls "$mount" >/dev/null; }
 is_whole() {
   "$ringfs" status "$addresses" --json >"$scratch/status.json" &&
     [ "$(json "$scratch/status.json" "it.leader !== null && it.servers.filter((one) => one.raft !== null).length")" = 3 ]
