@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { killSqliteWriters } from './killed-writers.ts';
 import { type Capability, execute, pattern, sameBytes, shell } from './posix-case.ts';
 
 /** A program that people use, run on the filesystem in an empty directory, with its result checked. */
@@ -199,6 +200,16 @@ export const toolCases: readonly ToolCase[] = [
     name: 'sqlite3 with a write-ahead log',
     requires: ['sqlite3'],
     run: (dir) => sqlite(dir, 'wal'),
+  },
+  {
+    name: 'sqlite3 writers killed in the middle of transactions, rollback journal',
+    requires: ['sqlite3'],
+    run: (dir) => killSqliteWriters(dir, 'delete'),
+  },
+  {
+    name: 'sqlite3 writers killed in the middle of transactions, write-ahead log',
+    requires: ['sqlite3'],
+    run: (dir) => killSqliteWriters(dir, 'wal'),
   },
   {
     name: 'vim saves a file',

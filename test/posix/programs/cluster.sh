@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by the scripts of this folder: a RingFS of three servers under devfuse for one script, and its PASS and FAIL lines.
 #
 #   RINGFS_BASE_PORT  first of three ports (default 7630)

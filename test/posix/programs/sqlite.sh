@@ -46,11 +46,20 @@ start_writers() {
   done
 }
 
-# kill_writers SIGNAL: the shells first, so that no new sqlite3 is started, then those that are in the middle of a transaction.
+# Every writer has had a few transfers acknowledged, however slow the machine is.
+all_wrote() {
+  i=0
+  while [ $((i += 1)) -le "$WRITERS" ]; do
+    [ "$(wc -l <"$scratch/acknowledged.$round-$i")" -ge 3 ] || return 1
+  done
+}
+until_all_wrote() { wait_for 120 'every writer writes' all_wrote; }
+
+# The shells first, so that no new sqlite3 is started, then those that are in the middle of a transaction.
 kill_writers() {
   for shell in $writers; do
     kill -STOP "$shell" 2>/dev/null
-    pkill "-$1" -P "$shell"
+    pkill -9 -P "$shell"
     kill -9 "$shell" 2>/dev/null
   done
   wait
@@ -91,26 +100,27 @@ for mode in wal delete truncate persist; do
   }
 
   start_writers
+  until_all_wrote
   sleep "$SECONDS_EACH"
-  kill_writers KILL
+  kill_writers
   check "$mode: no writer failed" no_errors
   audit "$mode, kill -9 of the writers"
 
   [ -n "${RINGFS_TARGET:-}" ] && continue
   start_writers
-  sleep $((SECONDS_EACH / 3))
+  until_all_wrote
   kill_hard leader
   sleep "$SECONDS_EACH"
-  kill_writers KILL
+  kill_writers
   check "$mode: no writer noticed that the leader died" no_errors
   audit "$mode, kill -9 of the leader"
   until_whole
 
   start_writers
-  sleep $((SECONDS_EACH / 2))
+  until_all_wrote
   kill_hard mount
   until_mounted || finish
-  kill_writers KILL
+  kill_writers
   audit "$mode, kill -9 of the mount"
 done
 
