@@ -12,7 +12,7 @@ WRITERS=${WRITERS:-3}
 ACCOUNTS=50
 
 SQLITE_TESTS=${SQLITE_TESTS:-attach2 atomic2 busy2 delete_db exclusive exclusive2 io journal1 journal2 jrnlmode jrnlmode2 jrnlmode3
-  lock lock2 lock3 lock4 lock5 lock6 lock7 mjournal nolock oserror pager2 pager3 rollback savepoint shared superlock symlink sync
+  lock lock2 lock3 lock4 lock5 lock6 lock7 mjournal nolock pager2 pager3 rollback savepoint shared superlock symlink sync
   trans trans2 trans3 unixexcl vacuum vacuum2 vacuum3 wal wal2 wal4 wal5 wal6 wal7 wal8 wal9 walmode walpersist walthread}
 
 need sqlite3:sqlite3
