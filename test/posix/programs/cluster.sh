@@ -94,6 +94,7 @@ cluster_up() {
 # Ends the cluster and the script: what it prints last is the count, and its exit code says whether anything failed.
 finish() {
   trap - EXIT INT TERM
+  exec >&3 # an interrupted check had its output redirected
   cd /
   type cleanup >/dev/null 2>&1 && cleanup
   if [ -n "${RINGFS_TARGET:-}" ]; then
@@ -108,7 +109,8 @@ finish() {
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
   exit $?
 }
-trap 'fail "ended early"; finish' EXIT INT TERM
+exec 3>&1
+trap 'fail "ended early" >&3; finish' EXIT INT TERM
 
 # kill_hard up|mount|leader|follower: kill -9 of that process. `ringfs up` starts again what it has started.
 kill_hard() {

@@ -54,6 +54,7 @@ verdict() {
   esac
 }
 
+# shellcheck disable=SC2048 # a list
 for stressor in ${*:-$ALL}; do verdict "$stressor" 1; done
 
 if [ -z "${RINGFS_TARGET:-}" ] && [ $# -eq 0 ]; then
