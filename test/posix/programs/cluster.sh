@@ -137,6 +137,34 @@ wait_for() {
   done
 }
 
+# in_the_middle WHO SECONDS NAME COMMAND...: a check whose command has to succeed although that process is killed so many seconds
+# after it has begun. A script that runs without a cluster kills nobody.
+in_the_middle() {
+  who=$1
+  delay=$2
+  shift 2
+  if [ -n "${RINGFS_TARGET:-}" ]; then
+    check "$@"
+    return
+  fi
+  # Asked now: the answer takes longer than some commands.
+  victim=$(pid_of "$who") || {
+    fail "no process of the $who to kill"
+    return 1
+  }
+  rm -f "$scratch/killed"
+  (sleep "$delay" && : >"$scratch/killed" && kill -9 "$victim") &
+  killer=$!
+  check "$@"
+  if [ -e "$scratch/killed" ]; then
+    say "the $who (process $victim) was killed with SIGKILL in the middle of it"
+  else
+    say "it ended before the $who (process $victim) was killed with SIGKILL"
+  fi
+  wait "$killer"
+  until_whole
+}
+
 is_mounted() { mountpoint -q "$mount" && pid=$(pid_of mount) && [ "$pid" -ne 0 ] && [ "$pid" != "${victim:-0}" ] && ls "$mount" >/dev/null; }
 is_whole() {
   "$ringfs" status "$addresses" --json >"$scratch/status.json" &&

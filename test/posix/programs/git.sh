@@ -43,22 +43,6 @@ commit_small() {
   done
 }
 count_is() { [ "$(git -C "$1" rev-list --count --all)" -ge "$2" ]; }
-# in_the_middle WHO SECONDS NAME COMMAND...: the command has to succeed although that process is killed while it runs.
-in_the_middle() {
-  who=$1
-  delay=$2
-  name=$3
-  shift 3
-  if [ -n "${RINGFS_TARGET:-}" ]; then
-    check "$name" "$@"
-    return
-  fi
-  (sleep "$delay" && kill_hard "$who") &
-  check "$name over kill -9 of the $who" "$@"
-  wait
-  until_whole
-}
-
 check 'init' git init -q -b main "$repo" || finish
 history "$COMMITS" >"$scratch/history"
 check "fast-import of $COMMITS commits" sh -c "git -C '$repo' fast-import --quiet <'$scratch/history'" || finish
