@@ -72,12 +72,7 @@ export function append(ino: number, extents: Extent[], more: Partial<AppendExten
   return { body: { $case: 'appendExtents', value: { ino, extents, clearSuidSgid: false, ...more } } };
 }
 
-export function fallocate(
-  ino: number,
-  offset: number,
-  length: number,
-  more: Partial<Fallocate> = {},
-): Op {
+export function fallocate(ino: number, offset: number, length: number, more: Partial<Fallocate> = {}): Op {
   const value = { ino, offset, length, punch: false, keepSize: false, clearSuidSgid: false, ...more };
   return { body: { $case: 'fallocate', value } };
 }

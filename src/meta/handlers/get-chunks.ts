@@ -12,10 +12,7 @@ export async function getChunks(ctx: SessionContext, request: GetChunksRequest):
   const { ino, first, count, skipAbsent = false } = request;
   const end = skipAbsent ? first : first + count;
   if (count > CHUNKS_PER_REPLY_MAX || end > CHUNKS_PER_FILE_MAX) {
-    throw new FsError(
-      'EINVAL',
-      `${count} chunks from ${first}; at most ${CHUNKS_PER_REPLY_MAX} at a time`,
-    );
+    throw new FsError('EINVAL', `${count} chunks from ${first}; at most ${CHUNKS_PER_REPLY_MAX} at a time`);
   }
   return leasedRead(ctx, [ino], async () => {
     const read = skipAbsent ? nextChunks : readChunks;

@@ -4,6 +4,7 @@ import { fileCases } from './files.ts';
 import { linkCases } from './links.ts';
 import { metadataCases } from './metadata.ts';
 import { permissionCases } from './permissions.ts';
+import { rangeCases } from './ranges.ts';
 import { renameCases } from './renames.ts';
 import { specialCases } from './special.ts';
 
@@ -11,6 +12,7 @@ export const POSIX_CASES: readonly PosixCase[] = [
   ...fileCases,
   ...directoryCases,
   ...renameCases,
+  ...rangeCases,
   ...linkCases,
   ...metadataCases,
   ...permissionCases,

@@ -61,7 +61,8 @@ function takeExtents(
     if (endOf(extent) <= from) continue;
     if (extent.offset >= limit) break;
     inlineBytes += extent.inline.length;
-    const full = taken.length >= COPY_EXTENTS_PER_COMMIT_MAX || inlineBytes > COPY_INLINE_BYTES_PER_COMMIT_MAX;
+    const full =
+      taken.length >= COPY_EXTENTS_PER_COMMIT_MAX || inlineBytes > COPY_INLINE_BYTES_PER_COMMIT_MAX;
     if (full) return { extents: taken, to: extent.offset };
     taken.push(sliceExtent(extent, Math.max(from, extent.offset), Math.min(limit, endOf(extent))));
   }

@@ -159,7 +159,8 @@ test('a copy across chunk boundaries that lie elsewhere in the two files', () =>
   const [f, g] = [fs.ino(mkfile(1, 'f')), fs.ino(mkfile(1, 'g'))];
   const label = (i: number): string => `b${i}`;
   const size = 1024;
-  for (let i = 0; i < 8; i++) fs.ok(write(f, [block(i * CHUNK_SIZE_BYTES - size * (i > 0 ? 1 : 0), 2 * size, label(i))]));
+  for (let i = 0; i < 8; i++)
+    fs.ok(write(f, [block(i * CHUNK_SIZE_BYTES - size * (i > 0 ? 1 : 0), 2 * size, label(i))]));
   fs.ok(write(g, [block(2 * CHUNK_SIZE_BYTES, size, 'old'), block(20 * CHUNK_SIZE_BYTES, size, 'kept')]));
   const shift = 12_345;
   const length = fs.attr(f).size;
@@ -190,7 +191,12 @@ test('one copy changes a bounded number of rows, and going on copies the rest', 
   const [f, g, h] = [fs.ino(mkfile(1, 'f')), fs.ino(mkfile(1, 'g')), fs.ino(mkfile(1, 'h'))];
   // More extents than one copy may carry.
   const many = COPY_EXTENTS_PER_COMMIT_MAX + 10;
-  fs.ok(write(f, Array.from({ length: many }, (_, i) => block(i * 10, 5, i))));
+  fs.ok(
+    write(
+      f,
+      Array.from({ length: many }, (_, i) => block(i * 10, 5, i)),
+    ),
+  );
   const first = fs.ok(copyRange(f, 0, g, 0, many * 10)).results[0]!.length!;
   assert.equal(first, COPY_EXTENTS_PER_COMMIT_MAX * 10);
   fs.ok(copyRange(f, first, g, first, many * 10));
@@ -199,7 +205,10 @@ test('one copy changes a bounded number of rows, and going on copies the rest', 
   const chunks = COPY_CHUNKS_PER_COMMIT_MAX + 30;
   for (let i = 0; i < chunks; i++) fs.ok(write(h, [block(i * CHUNK_SIZE_BYTES, 100, `h${i}`)]));
   const size = fs.attr(h).size;
-  assert.equal(fs.ok(copyRange(h, 0, g, 0, size)).results[0]?.length, COPY_CHUNKS_PER_COMMIT_MAX * CHUNK_SIZE_BYTES);
+  assert.equal(
+    fs.ok(copyRange(h, 0, g, 0, size)).results[0]?.length,
+    COPY_CHUNKS_PER_COMMIT_MAX * CHUNK_SIZE_BYTES,
+  );
   fs.ok(truncate(f, 0), truncate(f, size));
   const cleared = fs.ok(copyRange(f, 0, h, 0, size)).results[0]!.length!;
   assert.equal(cleared, (COPY_CHUNKS_PER_COMMIT_MAX + 1) * CHUNK_SIZE_BYTES);
@@ -265,5 +274,8 @@ test('the next chunk of a sparse file is found without looking at the hole', asy
   const find = async (first: number) =>
     (await nextChunks(fs.machine.store, f, first, 1)).chunks.map((chunk) => chunk.index);
   const far = 2 ** 45 / CHUNK_SIZE_BYTES;
-  assert.deepEqual([await find(0), await find(1), await find(far), await find(far + 1)], [[0], [far], [far], []]);
+  assert.deepEqual(
+    [await find(0), await find(1), await find(far), await find(far + 1)],
+    [[0], [far], [far], []],
+  );
 });

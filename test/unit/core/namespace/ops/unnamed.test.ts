@@ -19,8 +19,7 @@ import {
   write,
 } from '../../../../support/namespace-ops.ts';
 
-const orphans = (fs: NamespaceFixture): number =>
-  fs.machine.store.scanSync(tableRange(TABLE.orphan)).length;
+const orphans = (fs: NamespaceFixture): number => fs.machine.store.scanSync(tableRange(TABLE.orphan)).length;
 
 test('a file without a name is an orphan and changes no directory', () => {
   const fs = new NamespaceFixture();
@@ -67,7 +66,10 @@ test('with O_EXCL it never gets one, nor when its reaping has begun', () => {
 test('made and named in one commit', () => {
   const fs = new NamespaceFixture();
   const ok = fs.ok(mktemp(1), link(Number.MAX_SAFE_INTEGER, 1, 'a'));
-  assert.deepEqual([fs.entry(1, 'a'), fs.attr(ok.results[0]!.ino).nlink, orphans(fs)], [ok.results[0]!.ino, 1, 0]);
+  assert.deepEqual(
+    [fs.entry(1, 'a'), fs.attr(ok.results[0]!.ino).nlink, orphans(fs)],
+    [ok.results[0]!.ino, 1, 0],
+  );
 });
 
 test('what cannot be made without a name', () => {
