@@ -220,6 +220,12 @@ export const DIRECTORY_WALK_MAX = 4096;
 /** Extents in one chunk row: four times what a file has whose windows are all about to be rewritten. A commit beyond it is
  * refused with E2BIG, and the client rewrites the window as a block. */
 export const EXTENTS_PER_CHUNK_MAX = 4096;
+/** What one copy_file_range may copy, which is done while nothing else is applied; the caller asks again for the rest. 1,024
+ * extents of whole blocks are 4 GiB in 64 chunk rows, and each may change the row of a block. */
+export const COPY_EXTENTS_PER_COMMIT_MAX = 1024;
+export const COPY_CHUNKS_PER_COMMIT_MAX = 64;
+/** A chunk's worth at least, or a copy could get stuck. */
+export const COPY_INLINE_BYTES_PER_COMMIT_MAX = MIB;
 /** Inline bytes in one chunk row, which is rewritten with every change of the chunk; more is refused with E2BIG: blocks are
  * what large content is for. Twice a window full of inline extents. */
 export const INLINE_BYTES_PER_CHUNK_MAX = 2 * EXTENTS_PER_WINDOW_MAX * INLINE_FILE_BYTES_MAX;

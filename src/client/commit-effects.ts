@@ -1,5 +1,5 @@
 import { CHUNK_SIZE_BYTES, OPS_PER_COMMIT_MAX } from '../base/limits.ts';
-import type { Attr, Chunk, CommitOk, Extent, Op, Rename } from '../gen/ringfs/v1/namespace.ts';
+import type { Attr, Chunk, CommitOk, Extent, Fallocate, Op, Rename } from '../gen/ringfs/v1/namespace.ts';
 import type { CachedEntry, EntryChange } from './directory-cache.ts';
 
 const S_IFMT = 0o170000;
@@ -67,7 +67,7 @@ export function changedBy(
     if (body === undefined) continue;
     switch (body.$case) {
       case 'makeNode':
-        inos.add(body.value.parent);
+        if (body.value.unnamed === undefined) inos.add(body.value.parent);
         break;
       case 'link':
         inos.add(body.value.parent).add(body.value.ino);
@@ -127,7 +127,10 @@ class Effects {
     const ino = this.#ok.results[position]?.ino ?? 0;
     switch (body.$case) {
       case 'makeNode':
-        this.#add(this.#resolve(body.value.parent), body.value.name, { ino, type: typeOf(body.value.mode) });
+        if (body.value.unnamed === undefined) {
+          const entry = { ino, type: typeOf(body.value.mode) };
+          this.#add(this.#resolve(body.value.parent), body.value.name, entry);
+        }
         if (isRegular(body.value.mode)) this.layouts.set(ino, []);
         return;
       case 'link':
@@ -147,8 +150,11 @@ class Effects {
         if (body.value.keepSize) this.layouts.set(ino, undefined);
         else this.#write(ino, body.value.extents);
         return;
+      case 'fallocate':
+        this.#reshape(ino, body.value);
+        return;
       case 'appendExtents':
-      case 'punchHole':
+      case 'copyRange':
         this.layouts.set(ino, undefined);
         return;
       case 'setXattr':
@@ -200,6 +206,12 @@ class Effects {
     // An empty file grows by a hole, which needs no extents; what is cut off from others is not followed.
     if (size === 0 || before?.length === 0) this.layouts.set(ino, []);
     else this.layouts.set(ino, undefined);
+  }
+
+  /** What was empty stays so, with whatever size. Growing another file only adds a hole, but its extents are not at hand. */
+  #reshape(ino: number, { punch, keepSize }: Fallocate): void {
+    if (!punch && keepSize) return;
+    this.layouts.set(ino, this.#layout(ino)?.length === 0 ? [] : undefined);
   }
 
   /** Only the first write to an empty file within one chunk: what a small new file is. */

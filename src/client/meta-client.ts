@@ -191,6 +191,12 @@ export class MetaClient implements MetaService {
     );
   }
 
+  async nextChunk(ino: Ino, first: number, signal?: AbortSignal): Promise<number | undefined> {
+    const request = { $case: 'getChunks' as const, value: { ino, first, count: 1, skipAbsent: true } };
+    const reply = await this.#requests.ask(request, 'getChunks', this.#deadline('nextchunk', signal));
+    return reply.value.chunks[0]?.index;
+  }
+
   async getxattr(ino: Ino, name: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
     // The kernel asks for security.capability before every write.
     if (this.#cache.attr(ino)?.hasXattrs === false) throw new FsError('ENODATA');

@@ -1,3 +1,4 @@
+import { ERRNO } from '../base/errno.ts';
 import {
   ORPHAN_BATCH_MAX,
   ORPHAN_CHUNKS_PER_REAP_MAX,
@@ -188,11 +189,10 @@ export class OrphanReaper {
       if (this.#closed) return;
       const result = applied.outcome.result.body;
       if (result?.$case === 'rejected') {
-        // It has a name again or was reaped before; its row, if there is one, is found by the next leader.
-        this.#c.logger.warn(
-          { ino, errno: result.value.errno, detail: result.value.detail },
-          'orphan not reaped',
-        );
+        // One made without a name got its first. Anything else is strange; its row, if any, is found by the next leader.
+        const { errno, detail } = result.value;
+        if (errno === ERRNO.EBUSY) this.#c.logger.debug({ ino }, 'an orphan got a name');
+        else this.#c.logger.warn({ ino, errno, detail }, 'orphan not reaped');
         break;
       }
       if (applied.outcome.value === 0) {

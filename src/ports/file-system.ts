@@ -57,6 +57,13 @@ export interface OpenResult {
   readonly directIo: boolean;
 }
 
+/** Where a copy comes from or goes to. */
+export interface CopyFileEnd {
+  readonly ino: Ino;
+  readonly handle: FileHandle;
+  readonly offset: number;
+}
+
 /** The kernel's caches hold something that another client changed. */
 export interface CacheInvalidation {
   readonly ino: Ino;
@@ -123,6 +130,17 @@ export interface FileSystem {
     flags: number,
     signal?: AbortSignal,
   ): Promise<OpenResult & { attr: Attr }>;
+  /**
+   * A file without a name (O_TMPFILE), open. `parent` gives it its group and is not changed. `link` may give it a name unless
+   * `flags` has O_EXCL; without one it is gone when it is closed.
+   */
+  tmpfile(
+    caller: Caller,
+    parent: Ino,
+    mode: number,
+    flags: number,
+    signal?: AbortSignal,
+  ): Promise<OpenResult & { attr: Attr }>;
   /** Up to `length` bytes as a list of pieces, fewer only at the end of the file. The pieces must not be changed. */
   read(
     ino: Ino,
@@ -139,6 +157,38 @@ export interface FileSystem {
     data: Uint8Array,
     signal?: AbortSignal,
     options?: WriteOptions,
+  ): Promise<number>;
+  /** lseek(2) with SEEK_DATA or SEEK_HOLE. Throws ENXIO from the end on, and where no data follows. */
+  seek(
+    ino: Ino,
+    handle: FileHandle,
+    offset: number,
+    whence: 'data' | 'hole',
+    signal?: AbortSignal,
+  ): Promise<number>;
+  /**
+   * fallocate(2). `mode`: 0 or KEEP_SIZE (1) checks that there is room; PUNCH_HOLE (2, with KEEP_SIZE only) and ZERO_RANGE (16)
+   * make zeros. Throws EOPNOTSUPP for every other mode.
+   */
+  fallocate(
+    caller: Caller,
+    ino: Ino,
+    handle: FileHandle,
+    mode: number,
+    offset: number,
+    length: number,
+    signal?: AbortSignal,
+  ): Promise<void>;
+  /**
+   * copy_file_range(2), by reference. Returns the bytes copied: fewer than asked for at the source's end or when it is too much
+   * at once. Throws EOPNOTSUPP where the bytes have to be copied one by one.
+   */
+  copyFileRange(
+    caller: Caller,
+    from: CopyFileEnd,
+    to: CopyFileEnd,
+    length: number,
+    signal?: AbortSignal,
   ): Promise<number>;
   /** close(2) of one descriptor: everything written is durable when it resolves, and its errors are reported here. */
   flush(ino: Ino, handle: FileHandle, signal?: AbortSignal): Promise<void>;

@@ -38,6 +38,8 @@ export interface MetaService {
     count: number,
     signal?: AbortSignal,
   ): Promise<{ chunks: readonly Chunk[]; attr: Attr }>;
+  /** Index of the first chunk row from `first` on that exists; undefined: there is none. Throws ESTALE. */
+  nextChunk(ino: Ino, first: number, signal?: AbortSignal): Promise<number | undefined>;
   /** Throws ENODATA. */
   getxattr(ino: Ino, name: Uint8Array, signal?: AbortSignal): Promise<Uint8Array>;
   listxattr(ino: Ino, signal?: AbortSignal): Promise<readonly Uint8Array[]>;

@@ -15,6 +15,8 @@ export interface BatchCommit {
   readonly doomed?: ReadonlySet<Batch> | undefined;
   /** `extra` sets the size to this. */
   readonly truncateTo?: number | undefined;
+  /** `extra` changes the layout in a way that is not followed here. */
+  readonly reshapes?: boolean | undefined;
   /** Only if the inode still has this version. */
   readonly ifVersion?: number | undefined;
 }
@@ -66,10 +68,12 @@ export async function commitBatches(
 
 /** In the turn in which the answer arrives the overlay gives way to the layout: a read sees one or the other. */
 function applied(core: VfsCore, state: InodeState, commit: BatchCommit, ok: Committed): void {
-  const { group, doomed = new Set<Batch>(), truncateTo } = commit;
+  const { group, doomed = new Set<Batch>(), truncateTo, reshapes = false } = commit;
   const touched = ok.touched.find(({ attr }) => attr?.ino === state.ino);
   const layout =
-    touched && state.layout?.dataVersion === touched.previousDataVersion ? state.layout : undefined;
+    touched && !reshapes && state.layout?.dataVersion === touched.previousDataVersion
+      ? state.layout
+      : undefined;
   let size = state.attr.size;
   let moved = false;
   group.forEach((batch, i) => {

@@ -40,6 +40,10 @@ export class VfsCore {
   readonly handles = new HandleTable();
   readonly kernel = new KernelCache();
   readonly budget: DirtyBudget;
+  /** Highest inode number that a commit of this mount made. They count up. */
+  #newestIno = 0;
+  /** Inodes without a name that are being made. */
+  readonly #unnamed = new Set<{ readonly above: number }>();
   /** Counts changes of any metadata that this mount learned of, own and others'. */
   changes = 0;
 
@@ -51,7 +55,7 @@ export class VfsCore {
     this.options = options;
     this.inodes = new InodeTable(options);
     this.budget = new DirtyBudget(options.dirtyBytesMax);
-    this.meta.setOpenInodesProbe((inos) => inos.filter((ino) => this.#isOpen(ino)));
+    this.meta.setOpenInodesProbe((inos) => inos.filter((ino) => this.#isOpen(ino) || this.#mayBeOpened(ino)));
     this.meta.onChange((changes) => {
       this.changes++;
       if (!changes) {
@@ -67,6 +71,25 @@ export class VfsCore {
     });
   }
 
+  /**
+   * Runs `make`, which makes an inode without a name and opens it. The question whether it is open can arrive before the answer
+   * that tells its number; inodes that are newer than all known before count as open until then.
+   */
+  async withUnnamed<T>(make: () => Promise<T>): Promise<T> {
+    const pending = { above: this.#newestIno };
+    this.#unnamed.add(pending);
+    try {
+      return await make();
+    } finally {
+      this.#unnamed.delete(pending);
+    }
+  }
+
+  #mayBeOpened(ino: Ino): boolean {
+    for (const { above } of this.#unnamed) if (ino > above) return true;
+    return false;
+  }
+
   #isOpen(ino: Ino): boolean {
     return (this.inodes.get(ino)?.handles ?? 0) > 0 || this.handles.hasOpenDirectory(ino);
   }
@@ -80,6 +103,7 @@ export class VfsCore {
     request.applied?.(ok);
     this.changes++;
     for (const { attr } of ok.touched) {
+      if (attr && attr.ino > this.#newestIno) this.#newestIno = attr.ino;
       const state = attr && this.inodes.get(attr.ino);
       if (state && !isAmbiguous(state, attr)) state.adopt(attr);
     }

@@ -62,6 +62,19 @@ export class Layout {
     return undefined;
   }
 
+  /** The first chunk from `first` on that has extents, as far as that can be told. Undefined: there is none. */
+  nextChunk(first: number): number | 'unknown' | undefined {
+    if (!this.#complete) {
+      const extents = this.#chunks.get(first);
+      return extents && extents.length > 0 ? first : 'unknown';
+    }
+    let next: number | undefined;
+    for (const [chunk, extents] of this.#chunks) {
+      if (chunk >= first && extents.length > 0 && (next === undefined || chunk < next)) next = chunk;
+    }
+    return next;
+  }
+
   setChunk(chunk: number, extents: MappedExtent[]): void {
     this.#chunks.delete(chunk);
     this.#chunks.set(chunk, extents);

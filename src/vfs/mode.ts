@@ -11,6 +11,7 @@ const S_IXGRP = 0o0010;
 
 export const O_ACCMODE = 0o3;
 export const O_RDONLY = 0o0;
+export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
 export const O_DIRECT = 0o40000;

@@ -6,6 +6,7 @@ import type { Attr } from '../gen/ringfs/v1/namespace.ts';
 import type {
   CacheInvalidation,
   Caller,
+  CopyFileEnd,
   DirectoryEntry,
   FileHandle,
   FileSystem,
@@ -18,11 +19,14 @@ import { Compactor } from './compaction.ts';
 import { type VfsComponents, VfsCore } from './core.ts';
 import { isDirectory, isSymlink, S_IFDIR } from './mode.ts';
 import { type OpCounters, OpStats } from './op-stats.ts';
+import { copyRange } from './ops/copy-range.ts';
+import { fallocate } from './ops/fallocate.ts';
 import { lookup } from './ops/lookup.ts';
 import { link, makeNode, symlink } from './ops/make.ts';
 import { checkName } from './ops/names.ts';
 import * as op from './ops/op.ts';
-import { create, open } from './ops/open.ts';
+import { create, open, tmpfile } from './ops/open.ts';
+import { seekData, seekHole } from './ops/seek.ts';
 import { setattr } from './ops/set-attr.ts';
 import { statfs } from './ops/statfs.ts';
 import { flush, fsync, release } from './ops/sync.ts';
@@ -158,7 +162,7 @@ export class Vfs implements FileSystem {
   }
 
   link(ino: Ino, parent: Ino, name: Uint8Array, signal?: AbortSignal): Promise<Attr> {
-    return this.#run('link', ino, () => link(this.#core, ino, parent, name, signal));
+    return this.#run('link', ino, () => link(this.#core, this.#writeBack, ino, parent, name, signal));
   }
 
   unlink(parent: Ino, name: Uint8Array, signal?: AbortSignal): Promise<void> {
@@ -205,6 +209,16 @@ export class Vfs implements FileSystem {
     return this.#run('create', parent, () => create(this.#core, caller, parent, name, mode, flags, signal));
   }
 
+  tmpfile(
+    caller: Caller,
+    parent: Ino,
+    mode: number,
+    flags: number,
+    signal?: AbortSignal,
+  ): Promise<OpenResult & { attr: Attr }> {
+    return this.#run('tmpfile', parent, () => tmpfile(this.#core, caller, parent, mode, flags, signal));
+  }
+
   read(
     ino: Ino,
     handle: FileHandle,
@@ -228,6 +242,50 @@ export class Vfs implements FileSystem {
     return this.#run('write', ino, () =>
       write(this.#core, this.#writeBack, this.#core.handles.file(handle), offset, data, signal, options),
     );
+  }
+
+  seek(
+    ino: Ino,
+    handle: FileHandle,
+    offset: number,
+    whence: 'data' | 'hole',
+    signal?: AbortSignal,
+  ): Promise<number> {
+    const seek = whence === 'data' ? seekData : seekHole;
+    return this.#run('seek', ino, () => seek(this.#core, this.#core.handles.file(handle), offset, signal));
+  }
+
+  fallocate(
+    caller: Caller,
+    ino: Ino,
+    handle: FileHandle,
+    mode: number,
+    offset: number,
+    length: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const range = { mode, offset, length };
+    return this.#run('fallocate', ino, () =>
+      fallocate(this.#core, this.#writeBack, caller, this.#core.handles.file(handle), range, signal),
+    );
+  }
+
+  copyFileRange(
+    caller: Caller,
+    from: CopyFileEnd,
+    to: CopyFileEnd,
+    length: number,
+    signal?: AbortSignal,
+  ): Promise<number> {
+    return this.#run('copy_file_range', to.ino, () => {
+      const { handles } = this.#core;
+      const [source, target] = [handles.file(from.handle), handles.file(to.handle)];
+      const ends = [
+        { file: source, offset: from.offset },
+        { file: target, offset: to.offset },
+      ] as const;
+      return copyRange(this.#writeBack, caller, ...ends, length, signal);
+    });
   }
 
   flush(ino: Ino, handle: FileHandle, signal?: AbortSignal): Promise<void> {

@@ -14,7 +14,7 @@ import {
 import type { Op } from '../gen/ringfs/v1/namespace.ts';
 import type { TimerHandle } from '../ports/clock.ts';
 import { type Batch, isStored } from './batch.ts';
-import { commitAppendAgain, commitBatches } from './batch-commit.ts';
+import { type BatchCommit, commitAppendAgain, commitBatches } from './batch-commit.ts';
 import { cutIntoBlocks } from './block-cutter.ts';
 import type { Compactor } from './compaction.ts';
 import type { Committed, VfsCore } from './core.ts';
@@ -26,6 +26,8 @@ export interface FlushRequest {
   readonly extra?: readonly Op[];
   /** `extra` sets the size to this: data that would be cut off again is not written. */
   readonly truncateTo?: number;
+  /** `extra` changes the content in another way: its layout is asked for again. */
+  readonly reshapes?: boolean;
 }
 
 /** The bytes are kept and tried again; everything else can never succeed. */
@@ -202,7 +204,7 @@ export class WriteBack {
     through: number,
     request: FlushRequest,
   ): Promise<Committed | undefined> {
-    const { extra = [], truncateTo } = request;
+    const { extra = [], truncateTo, reshapes = false } = request;
     let last: Committed | undefined;
     let apart = false;
     while (extra.length > 0 || hasBatches(state, through)) {
@@ -213,7 +215,7 @@ export class WriteBack {
       const together = isLast && !apart && !group.some((batch) => batch.uncertainFrom !== undefined);
       if (extra.length > 0 && (together || group.length === 0)) {
         try {
-          return await this.#commitNow(state, group, { extra, doomed, truncateTo });
+          return await this.#commitNow(state, group, { extra, doomed, truncateTo, reshapes });
         } catch (thrown) {
           const error = asFsError(thrown);
           if (group.length === 0) throw error;
@@ -260,7 +262,7 @@ export class WriteBack {
   async #commitNow(
     state: InodeState,
     group: readonly Batch[],
-    rest: { extra?: readonly Op[]; doomed?: ReadonlySet<Batch>; truncateTo?: number | undefined },
+    rest: Pick<BatchCommit, 'extra' | 'doomed' | 'truncateTo' | 'reshapes'>,
   ): Promise<Committed> {
     const ok = await commitBatches(this.#core, state, { group, ...rest });
     this.counters.commits++;

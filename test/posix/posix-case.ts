@@ -10,7 +10,10 @@ export type Capability =
   | 'unlinked-open'
   | 'rename-flags'
   | 'binary-names'
-  | 'mapped-append';
+  | 'mapped-append'
+  | 'fallocate'
+  | 'holes'
+  | 'tmpfile';
 
 /** What the fuse-native front end lacks. */
 export const FUSE_NATIVE_LACKS: ReadonlySet<Capability> = new Set<Capability>([
@@ -22,6 +25,9 @@ export const FUSE_NATIVE_LACKS: ReadonlySet<Capability> = new Set<Capability>([
   'rename-flags',
   'binary-names',
   'mapped-append',
+  'fallocate',
+  'holes',
+  'tmpfile',
 ]);
 
 /** One property of POSIX, checked in an empty directory of its own. */

@@ -7,6 +7,7 @@ import type { Clock, Instant } from '../../src/ports/clock.ts';
 import type {
   CacheInvalidation,
   Caller,
+  CopyFileEnd,
   DirectoryEntry,
   FileHandle,
   FileSystem,
@@ -25,9 +26,13 @@ const S_ISUID = 0o4000;
 const S_ISGID = 0o2000;
 const S_IXGRP = 0o0010;
 const O_ACCMODE = 0o3;
+const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;
 const O_APPEND = 0o2000;
 const O_DIRECT = 0o40000;
+const FALLOC_KEEP_SIZE = 1;
+const FALLOC_PUNCH_HOLE = 2;
+const FALLOC_ZERO_RANGE = 16;
 const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
 
@@ -52,6 +57,8 @@ interface Node {
   readonly xattrs: Map<string, Uint8Array>;
   opens: number;
   lookups: number;
+  /** Made without a name, and has had none yet. */
+  linkable: boolean;
 }
 
 interface OpenFile {
@@ -126,6 +133,7 @@ export class MemoryFileSystem implements FileSystem {
       xattrs: new Map(),
       opens: 0,
       lookups: 0,
+      linkable: false,
     };
   }
 
@@ -255,10 +263,7 @@ export class MemoryFileSystem implements FileSystem {
     const node = this.#node(ino);
     if (request.size !== undefined) this.#truncate(ino, request.size);
     if (request.mode !== undefined) node.mode = (node.mode & S_IFMT) | (request.mode & 0o7777);
-    if (request.clearSuidSgid === true) {
-      node.mode &= ~S_ISUID;
-      if ((node.mode & S_IXGRP) !== 0) node.mode &= ~S_ISGID;
-    }
+    if (request.clearSuidSgid === true) this.#clearSuidSgid(node);
     node.uid = request.uid ?? node.uid;
     node.gid = request.gid ?? node.gid;
     this.#touch(node, request.size === undefined ? 'attributes' : 'content');
@@ -295,12 +300,13 @@ export class MemoryFileSystem implements FileSystem {
     const node = this.#node(ino);
     const parent = this.#directory(parentIno);
     if (node.entries !== undefined) throw new FsError('EPERM');
-    if (node.nlink === 0) throw new FsError('ENOENT');
+    if (node.nlink === 0 && !node.linkable) throw new FsError('ENOENT');
     if (node.nlink >= LINK_COUNT_MAX) throw new FsError('EMLINK');
     const key = toBinary(name);
     if (parent.entries.has(key)) throw new FsError('EEXIST');
     parent.entries.set(key, ino);
     node.nlink++;
+    node.linkable = false;
     this.#touch(node, 'attributes');
     this.#touch(parent, 'content');
     return this.#referenced(node);
@@ -422,6 +428,27 @@ export class MemoryFileSystem implements FileSystem {
     return { handle, keepCache: true, directIo: (flags & O_DIRECT) !== 0, attr: this.#referenced(node) };
   }
 
+  async tmpfile(
+    caller: Caller,
+    parentIno: Ino,
+    mode: number,
+    flags: number,
+  ): Promise<OpenResult & { attr: Attr }> {
+    const parent = this.#directory(parentIno);
+    if (parent.nlink === 0) throw new FsError('ENOENT');
+    const gid = (parent.mode & S_ISGID) !== 0 ? parent.gid : caller.gid;
+    const ino = this.#nextIno++ as Ino;
+    const owner = { uid: caller.uid, gid };
+    const node: Node = {
+      ...this.#blank(ino, S_IFREG | (mode & 0o7777), owner, 0, this.#clock.wallTime()),
+      nlink: 0,
+      linkable: (flags & O_EXCL) === 0,
+    };
+    this.#nodes.set(ino, node);
+    const handle = this.#newHandle(node, flags);
+    return { handle, keepCache: true, directIo: (flags & O_DIRECT) !== 0, attr: this.#referenced(node) };
+  }
+
   async read(ino: Ino, handle: FileHandle, offset: number, length: number): Promise<readonly Uint8Array[]> {
     this.#open(handle);
     return this.#file(ino).content.read(offset, length);
@@ -443,6 +470,59 @@ export class MemoryFileSystem implements FileSystem {
     file.content.write(at, data);
     this.#touch(file, 'content');
     return data.length;
+  }
+
+  async seek(ino: Ino, handle: FileHandle, offset: number, whence: 'data' | 'hole'): Promise<number> {
+    this.#open(handle);
+    const { content } = this.#file(ino);
+    const found = offset < 0 || offset >= content.size ? undefined : content.seek(offset, whence);
+    if (found === undefined) throw new FsError('ENXIO');
+    return found;
+  }
+
+  async fallocate(
+    caller: Caller,
+    ino: Ino,
+    handle: FileHandle,
+    mode: number,
+    offset: number,
+    length: number,
+  ): Promise<void> {
+    const file = this.#file(ino);
+    if ((this.#open(handle).flags & O_ACCMODE) === 0) throw new FsError('EBADF');
+    if (offset < 0 || length <= 0) throw new FsError('EINVAL');
+    const known = (mode & ~FALLOC_KEEP_SIZE) === 0 || (mode & ~FALLOC_KEEP_SIZE) === FALLOC_ZERO_RANGE;
+    if (!known && mode !== (FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE)) throw new FsError('EOPNOTSUPP');
+    const end = offset + length;
+    if (end > FILE_SIZE_BYTES_MAX) throw new FsError('EFBIG');
+    if ((mode & ~FALLOC_KEEP_SIZE) !== 0) file.content.punch(offset, Math.min(end, file.content.size));
+    if ((mode & FALLOC_KEEP_SIZE) === 0) file.content.size = Math.max(file.content.size, end);
+    this.#modified(caller, file);
+  }
+
+  async copyFileRange(caller: Caller, from: CopyFileEnd, to: CopyFileEnd, length: number): Promise<number> {
+    const [source, target] = [this.#file(from.ino), this.#file(to.ino)];
+    this.#open(from.handle);
+    const { flags } = this.#open(to.handle);
+    if ((flags & O_ACCMODE) === 0 || (flags & O_APPEND) !== 0) throw new FsError('EBADF');
+    const asked = Math.max(0, Math.min(length, source.content.size - from.offset));
+    if (asked > 0 && to.offset >= FILE_SIZE_BYTES_MAX) throw new FsError('EFBIG');
+    const copied = Math.min(asked, FILE_SIZE_BYTES_MAX - to.offset);
+    if (source === target && Math.abs(from.offset - to.offset) < asked) throw new FsError('EINVAL');
+    if (copied === 0) return 0;
+    target.content.copy(source.content, from.offset, to.offset, copied);
+    this.#modified(caller, target);
+    return copied;
+  }
+
+  #modified(caller: Caller, node: Node): void {
+    if (caller.uid !== 0) this.#clearSuidSgid(node);
+    this.#touch(node, 'content');
+  }
+
+  #clearSuidSgid(node: Node): void {
+    node.mode &= ~S_ISUID;
+    if ((node.mode & S_IXGRP) !== 0) node.mode &= ~S_ISGID;
   }
 
   async flush(_ino: Ino, handle: FileHandle): Promise<void> {

@@ -198,6 +198,11 @@ export class MemoryMetaService implements MetaService {
     return read.getChunks(this.#shared.machine.store, ino, first, count);
   }
 
+  async nextChunk(ino: Ino, first: number, signal?: AbortSignal): Promise<number | undefined> {
+    await this.#beforeRead('nextChunk', signal);
+    return (await read.nextChunks(this.#shared.machine.store, ino, first, 1)).chunks[0]?.index;
+  }
+
   async getxattr(ino: Ino, name: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
     await this.#beforeRead('getxattr', signal);
     return read.getxattr(this.#shared.machine.store, ino, name);

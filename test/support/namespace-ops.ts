@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { EMPTY_BYTES } from '../../src/base/bytes.ts';
 import type {
   AppendExtents,
+  CopyRange,
   Extent,
+  Fallocate,
   MakeNode,
   Op,
   SetAttr,
@@ -70,9 +72,30 @@ export function append(ino: number, extents: Extent[], more: Partial<AppendExten
   return { body: { $case: 'appendExtents', value: { ino, extents, clearSuidSgid: false, ...more } } };
 }
 
-export function punch(ino: number, offset: number, length: number): Op {
-  return { body: { $case: 'punchHole', value: { ino, offset, length } } };
+export function fallocate(ino: number, offset: number, length: number, more: Partial<Fallocate> = {}): Op {
+  const value = { ino, offset, length, punch: false, keepSize: false, clearSuidSgid: false, ...more };
+  return { body: { $case: 'fallocate', value } };
 }
+
+export const punch = (ino: number, offset: number, length: number): Op =>
+  fallocate(ino, offset, length, { punch: true, keepSize: true });
+
+/** Copies [sourceOffset, sourceOffset + length) of `source` to `offset` of `ino`. */
+export function copyRange(
+  source: number,
+  sourceOffset: number,
+  ino: number,
+  offset: number,
+  length: number,
+  more: Partial<CopyRange> = {},
+): Op {
+  const value = { ino, offset, source, sourceOffset, length, clearSuidSgid: false, ...more };
+  return { body: { $case: 'copyRange', value } };
+}
+
+/** A file without a name. */
+export const mktemp = (parent: number, linkable = true, more: Partial<MakeNode> = {}): Op =>
+  makeNode(parent, '', REG | 0o600, { unnamed: { linkable }, ...more });
 
 export function setXattr(ino: number, name: string, value: Uint8Array, flags = 0): Op {
   return { body: { $case: 'setXattr', value: { ino, name: bytes(name), value, flags } } };

@@ -10,13 +10,14 @@ import {
   decodeHandle,
   decodeOpen,
   decodeRead,
+  decodeTmpfile,
   decodeWrite,
   encodeCreate,
   encodeOpen,
   encodeWrite,
 } from '../protocol/files.ts';
 import { encodeEmpty } from '../protocol/plain.ts';
-import type { Handler, HandlerContext } from './handler.ts';
+import type { Handler, HandlerContext, Reply } from './handler.ts';
 import { clearSuidSgid } from './suid-sgid.ts';
 
 const O_ACCMODE = 0o3;
@@ -67,16 +68,24 @@ export const create: Handler = async ({ caller, ino, body, signal }, context) =>
     const raced = error instanceof FsError && error.code === 'EEXIST' && (flags & O_EXCL) === 0;
     throw raced ? new FsError('ESTALE', undefined, { cause: error }) : error;
   }
-  const { fileSystem, validities } = context;
-  const createdIno = created.attr.ino as Ino;
+  return createdReply(context, created, flags);
+};
+
+export const tmpfile: Handler = async ({ caller, ino, body, signal }, context) => {
+  const { flags, mode } = decodeTmpfile(body);
+  return createdReply(context, await context.fileSystem.tmpfile(caller, ino, mode, flags, signal), flags);
+};
+
+function createdReply(context: HandlerContext, created: OpenResult & { attr: Attr }, flags: number): Reply {
+  const ino = created.attr.ino as Ino;
   return {
-    message: encodeCreate(created.attr, validities, created.handle, openFlags(created, flags)),
+    message: encodeCreate(created.attr, context.validities, created.handle, openFlags(created, flags)),
     undelivered: () => {
-      abandon(context, createdIno, created);
-      fileSystem.forget(createdIno, 1);
+      abandon(context, ino, created);
+      context.fileSystem.forget(ino, 1);
     },
   };
-};
+}
 
 export const read: Handler = async ({ ino, body, signal }, { fileSystem }) => {
   const { handle, offset, size } = decodeRead(body);

@@ -57,6 +57,7 @@ export const OPCODE = {
   SYNCFS: 50,
   TMPFILE: 51,
   STATX: 52,
+  COPY_FILE_RANGE_64: 53,
 } as const;
 
 export type OpcodeName = keyof typeof OPCODE;

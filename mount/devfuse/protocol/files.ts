@@ -29,6 +29,13 @@ export function decodeCreate(body: RequestReader): CreateMessage {
   return { flags, mode: mode & 0o7777, name: decodeName(body) };
 }
 
+/** TMPFILE: struct fuse_create_in, and a name that means nothing. Answered as CREATE is. */
+export function decodeTmpfile(body: RequestReader): Omit<CreateMessage, 'name'> {
+  const [flags, mode] = [body.u32(), body.u32()];
+  body.skip(8);
+  return { flags, mode: mode & 0o7777 };
+}
+
 /** The reply to OPEN and OPENDIR: struct fuse_open_out. */
 export function encodeOpen(handle: number, openFlags: number): Buffer {
   return MessageWriter.reply(16).u64(handle).u32(openFlags).u32(0).bytes;

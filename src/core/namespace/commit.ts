@@ -4,9 +4,10 @@ import { OPS_PER_COMMIT_MAX } from '../../base/limits.ts';
 import type { Commit, CommitResult, Op, OpResult } from '../../gen/ringfs/v1/namespace.ts';
 import { BLOCK_ID_BYTES, missingBlocks } from './blocks.ts';
 import { CommitContext, fail } from './context.ts';
+import { copyRange } from './ops/copy-range.ts';
+import { fallocate } from './ops/fallocate.ts';
 import { link } from './ops/link.ts';
 import { makeNode } from './ops/make-node.ts';
-import { punchHole } from './ops/punch-hole.ts';
 import { removeDir } from './ops/remove-dir.ts';
 import { rename } from './ops/rename.ts';
 import { setAttr } from './ops/set-attr.ts';
@@ -86,8 +87,10 @@ function executeOp(ctx: CommitContext, { body }: Op): OpResult {
       return writeExtents(ctx, body.value);
     case 'appendExtents':
       return appendExtents(ctx, body.value);
-    case 'punchHole':
-      return punchHole(ctx, body.value);
+    case 'fallocate':
+      return fallocate(ctx, body.value);
+    case 'copyRange':
+      return copyRange(ctx, body.value);
     case 'setXattr':
       return setXattr(ctx, body.value);
     case 'removeXattr':

@@ -97,6 +97,40 @@ export function punchContent(rows: Rows, index: number, ino: number, from: numbe
   return editChunks(rows, index, ino, edits);
 }
 
+/** Makes [from, to) hold `extents`, which lie within it, and nothing else. Returns the change of the allocated bytes. */
+export function replaceContent(
+  rows: Rows,
+  index: number,
+  { ino, size }: Attr,
+  from: number,
+  to: number,
+  extents: readonly Extent[],
+): number {
+  const pieces = new Map(splitAtChunks(extents).map((chunk) => [chunk.index, chunk.extents]));
+  const chunks = new Set(chunksHeld(rows, ino, from, Math.min(to, size)));
+  for (const chunk of pieces.keys()) chunks.add(chunk);
+  const edits = [...chunks].map((chunk) => ({
+    index: chunk,
+    edit: (list: readonly Extent[], delta: ExtentDelta) => {
+      const cleared = punch(list, from, to, delta);
+      const fresh = pieces.get(chunk);
+      return fresh === undefined ? cleared : overwrite(cleared, fresh, delta);
+    },
+  }));
+  return editChunks(rows, index, ino, edits);
+}
+
+/** Up to `limit` chunks that may have extents in [from, to), in order. */
+export function chunksHeld(rows: Rows, ino: number, from: number, to: number, limit?: number): number[] {
+  return from >= to ? [] : chunksBetween(rows, ino, chunkOf(from), chunkOf(to - 1), limit);
+}
+
+/** All extents of these chunks, in order. */
+export function extentsOf(rows: Rows, ino: number, chunks: readonly number[]): Extent[] {
+  rows.require(chunks.map((chunk) => chunkKey(ino, chunk)));
+  return chunks.flatMap((chunk) => rows.read(chunkKey(ino, chunk), CHUNK)?.extents ?? []);
+}
+
 /**
  * Drops up to `limit` chunk rows of a file of `size` bytes. `left` is 0 only when none is left, else a lower bound of
  * their number.

@@ -116,9 +116,25 @@ export class CommitContext {
     assert(attr.nlink > 0, 'an inode with a name has a link');
     const nlink = isDirectory(attr) ? 0 : attr.nlink - 1;
     if (nlink === 0) {
-      this.rows.write(orphanKey(attr.ino), ORPHAN, { type: attr.mode & S_IFMT, version: this.index });
+      this.putOrphan(attr, false);
     }
     return this.update(attr, { nlink, ...this.ctime() }, false);
+  }
+
+  /** The inode has no name: it stays until nobody has it open. */
+  putOrphan(attr: Attr, linkable: boolean): void {
+    this.rows.write(orphanKey(attr.ino), ORPHAN, {
+      type: attr.mode & S_IFMT,
+      version: this.index,
+      linkable,
+    });
+  }
+
+  /** An inode made without a name gets its first one. False: it is none of those. */
+  adoptOrphan(attr: Attr): boolean {
+    if (this.rows.read(orphanKey(attr.ino), ORPHAN)?.linkable !== true) return false;
+    this.rows.del(orphanKey(attr.ino));
+    return true;
   }
 
   mtime(time: Time = this.time): Pick<Attr, 'mtimeSec' | 'mtimeNsec'> {

@@ -38,6 +38,9 @@ export class ExtentDelta {
 
 export const endOf = (extent: Extent): number => extent.offset + extent.length;
 
+/** The first byte of a chunk. */
+export const chunkStart = (chunk: number): number => chunk * CHUNK_SIZE_BYTES;
+
 export const chunkOf = (offset: number): number => Math.floor(offset / CHUNK_SIZE_BYTES);
 
 /** The part of `extent` in [from, to), which lies within it. */

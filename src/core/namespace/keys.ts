@@ -141,6 +141,11 @@ export function dentryRange(parent: number, after: Uint8Array): KeyRange {
   return { gte: after.length === 0 ? numberKey(TABLE.dentry, parent) : gte, lt: nextNumberKey(parent) };
 }
 
+/** The chunks of a file from `first` on. */
+export function chunkRange(ino: number, first: number): KeyRange {
+  return { gte: chunkKey(ino, first), lt: chunkKey(ino + 1, 0) };
+}
+
 function nextNumberKey(parent: number): Uint8Array {
   const key = numberKey(TABLE.dentry, parent);
   for (let i = key.length - 1; ; i--) {

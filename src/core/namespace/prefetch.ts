@@ -52,6 +52,9 @@ function commitKeys(commit: Commit): Uint8Array[] {
 function opKeys({ body }: Op, keys: Uint8Array[]): void {
   switch (body?.$case) {
     case 'makeNode':
+      keys.push(inodeKey(body.value.parent));
+      if (body.value.unnamed === undefined) keys.push(dentryKey(body.value.parent, body.value.name));
+      break;
     case 'unlink':
     case 'removeDir':
       keys.push(inodeKey(body.value.parent), dentryKey(body.value.parent, body.value.name));
@@ -79,9 +82,16 @@ function opKeys({ body }: Op, keys: Uint8Array[]): void {
       for (const extent of body.value.extents)
         if (extent.blockId.length > 0) keys.push(blockKey(extent.blockId));
       break;
-    case 'punchHole':
-      keys.push(inodeKey(body.value.ino), chunkKey(body.value.ino, 0));
+    case 'fallocate':
+      keys.push(inodeKey(body.value.ino));
+      if (body.value.punch) keys.push(chunkKey(body.value.ino, chunkOf(body.value.offset)));
       break;
+    case 'copyRange': {
+      const { ino, offset, source, sourceOffset } = body.value;
+      keys.push(inodeKey(ino), chunkKey(ino, chunkOf(offset)));
+      keys.push(inodeKey(source), chunkKey(source, chunkOf(sourceOffset)));
+      break;
+    }
     case 'setXattr':
     case 'removeXattr':
       keys.push(inodeKey(body.value.ino), xattrNamesKey(body.value.ino));

@@ -9,6 +9,7 @@ import {
   CLUSTER_KEY,
   COUNTERS_KEY,
   chunkKey,
+  chunkRange,
   dentryKey,
   dentryRange,
   inodeKey,
@@ -141,6 +142,24 @@ export async function getChunks(
     }
     attr = now;
   }
+}
+
+/**
+ * The first `limit` chunk rows from chunk `first` on that exist, and attributes that are no newer than they: whoever
+ * caches under their date drops it with the next recall. Throws ESTALE.
+ */
+export async function nextChunks(
+  source: RowSource,
+  ino: number,
+  first: number,
+  limit: number,
+): Promise<{ chunks: Chunk[]; attr: Attr }> {
+  const attr = await getattr(source, ino);
+  const chunks: Chunk[] = [];
+  for await (const [, value] of source.scan({ ...chunkRange(ino, first), limit })) {
+    chunks.push(CHUNK.decode(value));
+  }
+  return { chunks, attr };
 }
 
 /** Throws ENODATA, ESTALE. */

@@ -3,12 +3,16 @@ import { EMPTY_BYTES } from '../../base/bytes.ts';
 import { FsError } from '../../base/errno.ts';
 import type { Ino } from '../../base/ids.ts';
 import { SYMLINK_TARGET_BYTES_MAX } from '../../base/limits.ts';
-import type { Attr } from '../../gen/ringfs/v1/namespace.ts';
+import type { Attr, Unnamed } from '../../gen/ringfs/v1/namespace.ts';
 import type { Caller } from '../../ports/file-system.ts';
 import type { Committed, VfsCore } from '../core.ts';
+import type { InodeState } from '../inode-state.ts';
 import { S_IFLNK } from '../mode.ts';
+import { interruptible } from '../wait.ts';
+import type { WriteBack } from '../write-back.ts';
 import { checkName } from './names.ts';
 import * as op from './op.ts';
+import { letGo } from './sync.ts';
 
 export interface NewNode {
   readonly parent: Ino;
@@ -17,18 +21,29 @@ export interface NewNode {
   readonly mode: number;
   readonly rdev?: number;
   readonly symlinkTarget?: Uint8Array;
+  /** O_TMPFILE: without a name. */
+  readonly unnamed?: Unnamed;
 }
 
 /** Makes an inode and its name in one commit. */
 export async function makeNode(
   core: VfsCore,
   caller: Caller,
-  { parent, name, mode, rdev = 0, symlinkTarget = EMPTY_BYTES }: NewNode,
+  { parent, name, mode, rdev = 0, symlinkTarget = EMPTY_BYTES, unnamed }: NewNode,
   signal?: AbortSignal,
 ): Promise<Attr> {
-  checkName(name);
+  if (!unnamed) checkName(name);
   const { uid, gid } = caller;
-  const node = op.makeNode({ parent, name, mode, uid, gid, rdev, symlinkTarget });
+  const node = op.makeNode({
+    parent,
+    name,
+    mode,
+    uid,
+    gid,
+    rdev,
+    symlinkTarget,
+    ...(unnamed && { unnamed }),
+  });
   const ok = await core.commit([node], { signal });
   const attr = touchedAttr(ok, defined(ok.results[0], 'the result of MakeNode').ino);
   core.kernel.lookedUp(attr.ino);
@@ -51,12 +66,46 @@ export async function symlink(
 
 export async function link(
   core: VfsCore,
+  writeBack: WriteBack,
   ino: Ino,
   parent: Ino,
   name: Uint8Array,
   signal?: AbortSignal,
 ): Promise<Attr> {
   checkName(name);
+  const state = core.inodes.get(ino);
+  if (state?.removed) return await linkUnnamed(core, writeBack, state, parent, name, signal);
+  return await commitLink(core, ino, parent, name, signal);
+}
+
+/**
+ * A first name for a file made without one. Held open meanwhile: what was written would be dropped with a last close that
+ * comes before the file is known to have a name.
+ */
+async function linkUnnamed(
+  core: VfsCore,
+  writeBack: WriteBack,
+  state: InodeState,
+  parent: Ino,
+  name: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Attr> {
+  state.handles++;
+  try {
+    await interruptible(writeBack.flush(state), signal);
+    return await commitLink(core, state.ino, parent, name, signal);
+  } finally {
+    await letGo(core, writeBack, state);
+  }
+}
+
+async function commitLink(
+  core: VfsCore,
+  ino: Ino,
+  parent: Ino,
+  name: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Attr> {
   const ok = await core.commit([op.link(ino, parent, name)], { signal });
   const attr = await core.view(touchedAttr(ok, ino), signal);
   core.kernel.lookedUp(ino);

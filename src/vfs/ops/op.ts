@@ -1,6 +1,8 @@
 import type {
   AppendExtents,
+  CopyRange,
   Extent,
+  Fallocate,
   MakeNode,
   Op,
   Rename,
@@ -24,6 +26,8 @@ export const rename = (value: Rename): Op => op({ $case: 'rename', value });
 export const setAttr = (value: SetAttr): Op => op({ $case: 'setAttr', value });
 export const writeExtents = (value: WriteExtents): Op => op({ $case: 'writeExtents', value });
 export const appendExtents = (value: AppendExtents): Op => op({ $case: 'appendExtents', value });
+export const fallocate = (value: Fallocate): Op => op({ $case: 'fallocate', value });
+export const copyRange = (value: CopyRange): Op => op({ $case: 'copyRange', value });
 export const setXattr = (value: SetXattr): Op => op({ $case: 'setXattr', value });
 export const removeXattr = (ino: number, name: Uint8Array): Op =>
   op({ $case: 'removeXattr', value: { ino, name } });

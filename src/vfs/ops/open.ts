@@ -1,3 +1,4 @@
+import { EMPTY_BYTES } from '../../base/bytes.ts';
 import { FsError } from '../../base/errno.ts';
 import type { Ino } from '../../base/ids.ts';
 import type { Attr } from '../../gen/ringfs/v1/namespace.ts';
@@ -11,6 +12,7 @@ import {
   O_ACCMODE,
   O_APPEND,
   O_DIRECT,
+  O_EXCL,
   O_RDONLY,
   O_TRUNC,
   S_IFREG,
@@ -65,7 +67,31 @@ export async function create(
 ): Promise<OpenResult & { attr: Attr }> {
   core.handles.checkRoom();
   const node = { parent, name, mode: S_IFREG | (mode & 0o7777) };
-  const attr = await makeNode(core, caller, node, signal);
+  return opened(core, caller, flags, await makeNode(core, caller, node, signal));
+}
+
+/**
+ * open(2) with O_TMPFILE: a file without a name, in the group and with the defaults of the directory. It is gone with its last
+ * close unless link(2) has given it a name, which O_EXCL forbids.
+ */
+export async function tmpfile(
+  core: VfsCore,
+  caller: Caller,
+  parent: Ino,
+  mode: number,
+  flags: number,
+  signal?: AbortSignal,
+): Promise<OpenResult & { attr: Attr }> {
+  core.handles.checkRoom();
+  const unnamed = { linkable: (flags & O_EXCL) === 0 };
+  const node = { parent, name: EMPTY_BYTES, mode: S_IFREG | (mode & 0o7777), unnamed };
+  return await core.withUnnamed(async () =>
+    opened(core, caller, flags, await makeNode(core, caller, node, signal)),
+  );
+}
+
+/** A handle on a file that was just made. */
+function opened(core: VfsCore, caller: Caller, flags: number, attr: Attr): OpenResult & { attr: Attr } {
   const state = core.inodes.retain(attr.ino as Ino, attr);
   state.layout ??= new Layout(attr.dataVersion, true);
   core.kernel.opened(attr.ino, attr.dataVersion);

@@ -1,5 +1,6 @@
 import type { VfsCore } from '../core.ts';
 import type { OpenFile } from '../handle-table.ts';
+import type { InodeState } from '../inode-state.ts';
 import { interruptible } from '../wait.ts';
 import type { WriteBack } from '../write-back.ts';
 import { reportError } from './write.ts';
@@ -26,7 +27,11 @@ export async function flush(writeBack: WriteBack, file: OpenFile, signal?: Abort
 
 /** The last descriptor of this handle is gone. Data that could not be flushed is tried again in the background. */
 export async function release(core: VfsCore, writeBack: WriteBack, file: OpenFile): Promise<void> {
-  const { state } = file;
+  await letGo(core, writeBack, file.state);
+}
+
+/** One handle less on the inode. */
+export async function letGo(core: VfsCore, writeBack: WriteBack, state: InodeState): Promise<void> {
   state.handles--;
   if (state.handles > 0) return;
   if (state.removed) {

@@ -5,6 +5,7 @@ import { linkCases } from './links.ts';
 import { metadataCases } from './metadata.ts';
 import { permissionCases } from './permissions.ts';
 import { refusalCases } from './refusals.ts';
+import { rangeCases } from './ranges.ts';
 import { renameCases } from './renames.ts';
 import { specialCases } from './special.ts';
 
@@ -13,6 +14,7 @@ export const POSIX_CASES: readonly PosixCase[] = [
   ...directoryCases,
   ...renameCases,
   ...refusalCases,
+  ...rangeCases,
   ...linkCases,
   ...metadataCases,
   ...permissionCases,

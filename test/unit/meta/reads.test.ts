@@ -90,6 +90,9 @@ describe('reads', () => {
       [0, 2],
     );
     assert.equal(chunks.leased, true);
+    const next = { ino, first: 1, count: 1, skipAbsent: true };
+    const existing = await a.ask({ $case: 'getChunks', value: next }, 'getChunks');
+    assert.deepEqual([existing.chunks.map((c) => c.index), existing.leased], [[2], true]);
     const value = await a.ask({ $case: 'getXattr', value: { ino, name: bytes('user.k') } }, 'getXattr');
     assert.equal(text(value.value), 'v');
     const names = await a.ask({ $case: 'listXattr', value: { ino } }, 'listXattr');

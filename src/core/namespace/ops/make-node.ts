@@ -1,10 +1,11 @@
 import { EMPTY_BYTES } from '../../../base/bytes.ts';
 import { LINK_COUNT_MAX, SYMLINK_TARGET_BYTES_MAX } from '../../../base/limits.ts';
-import type { Attr, MakeNode, OpResult } from '../../../gen/ringfs/v1/namespace.ts';
+import type { Attr, MakeNode, OpResult, Unnamed } from '../../../gen/ringfs/v1/namespace.ts';
 import {
   type CommitContext,
   fail,
   isDirectory,
+  isRegular,
   S_IFDIR,
   S_IFLNK,
   S_IFMT,
@@ -24,6 +25,7 @@ const TYPES: ReadonlySet<number> = new Set([S_IFREG, S_IFDIR, S_IFLNK, S_IFIFO, 
 export function makeNode(ctx: CommitContext, op: MakeNode): OpResult {
   const parentIno = ctx.resolve(op.parent);
   const parent = ctx.directory(parentIno);
+  if (op.unnamed !== undefined) return makeUnnamed(ctx, op, parent, op.unnamed);
   checkName(op.name);
   checkType(op);
   if (ctx.dentry(parentIno, op.name) !== undefined) fail('EEXIST');
@@ -35,6 +37,17 @@ export function makeNode(ctx: CommitContext, op: MakeNode): OpResult {
   ctx.insert(attr);
   ctx.putDentry(parentIno, op.name, attr);
   ctx.updateDirectory(parentIno, 1, directory ? 1 : 0);
+  return { ino: attr.ino, offset: 0 };
+}
+
+/** open(O_TMPFILE): an orphan from birth. */
+function makeUnnamed(ctx: CommitContext, op: MakeNode, parent: Attr, { linkable }: Unnamed): OpResult {
+  checkType(op);
+  if (!isRegular(op)) fail('EINVAL', 'only a regular file can be without a name');
+  if (parent.nlink === 0) fail('ENOENT', 'the directory was removed');
+  const attr: Attr = { ...newInode(ctx, op, parent, takeIno(ctx.rows, ctx.index)), nlink: 0 };
+  ctx.insert(attr);
+  ctx.putOrphan(attr, linkable);
   return { ino: attr.ino, offset: 0 };
 }
 

@@ -172,6 +172,8 @@ export interface GetChunksRequest {
   /** chunk index */
   first: number;
   count: number;
+  /** the first `count` chunks from `first` on that exist, instead of [first, first + count) */
+  skipAbsent?: boolean | undefined;
 }
 
 export interface GetChunksReply {
@@ -1642,7 +1644,7 @@ export const ReadDirReply: MessageFns<ReadDirReply> = {
 };
 
 function createBaseGetChunksRequest(): GetChunksRequest {
-  return { ino: 0, first: 0, count: 0 };
+  return { ino: 0, first: 0, count: 0, skipAbsent: undefined };
 }
 
 export const GetChunksRequest: MessageFns<GetChunksRequest> = {
@@ -1655,6 +1657,9 @@ export const GetChunksRequest: MessageFns<GetChunksRequest> = {
     }
     if (message.count !== 0) {
       writer.uint32(24).uint32(message.count);
+    }
+    if (message.skipAbsent !== undefined) {
+      writer.uint32(32).bool(message.skipAbsent);
     }
     return writer;
   },
@@ -1694,6 +1699,14 @@ export const GetChunksRequest: MessageFns<GetChunksRequest> = {
             }
 
             message.count = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.skipAbsent = reader.bool();
             continue;
           }
         }

@@ -86,6 +86,14 @@ export interface MakeNode {
   gid: number;
   rdev: number;
   symlinkTarget: Uint8Array;
+  /** `name` is ignored, `parent` gives its group and defaults and does not change */
+  unnamed?: Unnamed | undefined;
+}
+
+/** O_TMPFILE: a regular file without a name, an orphan from birth. */
+export interface Unnamed {
+  /** Link may give it its first name (not with O_EXCL) */
+  linkable: boolean;
 }
 
 export interface Link {
@@ -161,11 +169,31 @@ export interface AppendExtents {
   clearSuidSgid: boolean;
 }
 
-/** Turn a range into a hole. The size does not change. */
-export interface PunchHole {
+/** fallocate(2). Nothing is reserved: without `punch` only the size changes, if at all. */
+export interface Fallocate {
   ino: number;
   offset: number;
   length: number;
+  /** the range becomes a hole */
+  punch: boolean;
+  /** else the size becomes max(size, offset + length) */
+  keepSize: boolean;
+  clearSuidSgid: boolean;
+}
+
+/**
+ * copy_file_range(2) by reference: the destination's range gets the extents of the source's, holes included, as they are
+ * when this is applied. Ends at the source's end, and after as much as one commit may change.
+ */
+export interface CopyRange {
+  /** destination */
+  ino: number;
+  offset: number;
+  source: number;
+  sourceOffset: number;
+  length: number;
+  /** of the destination */
+  clearSuidSgid: boolean;
 }
 
 export interface SetXattr {
@@ -195,9 +223,10 @@ export interface Op {
     | { $case: "setAttr"; value: SetAttr }
     | { $case: "writeExtents"; value: WriteExtents }
     | { $case: "appendExtents"; value: AppendExtents }
-    | { $case: "punchHole"; value: PunchHole }
+    | { $case: "fallocate"; value: Fallocate }
     | { $case: "setXattr"; value: SetXattr }
     | { $case: "removeXattr"; value: RemoveXattr }
+    | { $case: "copyRange"; value: CopyRange }
     | undefined;
 }
 
@@ -260,6 +289,8 @@ export interface OpResult {
   ino: number;
   /** AppendExtents: where the data went */
   offset: number;
+  /** CopyRange: bytes copied, up to what was asked for */
+  length?: number | undefined;
 }
 
 export interface CommitOk {
@@ -901,7 +932,16 @@ export const Chunk: MessageFns<Chunk> = {
 };
 
 function createBaseMakeNode(): MakeNode {
-  return { parent: 0, name: new Uint8Array(0), mode: 0, uid: 0, gid: 0, rdev: 0, symlinkTarget: new Uint8Array(0) };
+  return {
+    parent: 0,
+    name: new Uint8Array(0),
+    mode: 0,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    symlinkTarget: new Uint8Array(0),
+    unnamed: undefined,
+  };
 }
 
 export const MakeNode: MessageFns<MakeNode> = {
@@ -926,6 +966,9 @@ export const MakeNode: MessageFns<MakeNode> = {
     }
     if (message.symlinkTarget.length !== 0) {
       writer.uint32(58).bytes(message.symlinkTarget);
+    }
+    if (message.unnamed !== undefined) {
+      Unnamed.encode(message.unnamed, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -997,6 +1040,60 @@ export const MakeNode: MessageFns<MakeNode> = {
             }
 
             message.symlinkTarget = reader.bytes();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.unnamed = Unnamed.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUnnamed(): Unnamed {
+  return { linkable: false };
+}
+
+export const Unnamed: MessageFns<Unnamed> = {
+  encode(message: Unnamed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.linkable !== false) {
+      writer.uint32(8).bool(message.linkable);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Unnamed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnnamed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.linkable = reader.bool();
             continue;
           }
         }
@@ -1665,12 +1762,12 @@ export const AppendExtents: MessageFns<AppendExtents> = {
   },
 };
 
-function createBasePunchHole(): PunchHole {
-  return { ino: 0, offset: 0, length: 0 };
+function createBaseFallocate(): Fallocate {
+  return { ino: 0, offset: 0, length: 0, punch: false, keepSize: false, clearSuidSgid: false };
 }
 
-export const PunchHole: MessageFns<PunchHole> = {
-  encode(message: PunchHole, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const Fallocate: MessageFns<Fallocate> = {
+  encode(message: Fallocate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.ino !== 0) {
       writer.uint32(8).uint64(message.ino);
     }
@@ -1680,10 +1777,19 @@ export const PunchHole: MessageFns<PunchHole> = {
     if (message.length !== 0) {
       writer.uint32(24).uint64(message.length);
     }
+    if (message.punch !== false) {
+      writer.uint32(32).bool(message.punch);
+    }
+    if (message.keepSize !== false) {
+      writer.uint32(40).bool(message.keepSize);
+    }
+    if (message.clearSuidSgid !== false) {
+      writer.uint32(48).bool(message.clearSuidSgid);
+    }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): PunchHole {
+  decode(input: BinaryReader | Uint8Array, length?: number): Fallocate {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -1692,7 +1798,7 @@ export const PunchHole: MessageFns<PunchHole> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBasePunchHole();
+      const message = createBaseFallocate();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1718,6 +1824,131 @@ export const PunchHole: MessageFns<PunchHole> = {
             }
 
             message.length = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.punch = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.keepSize = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.clearSuidSgid = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCopyRange(): CopyRange {
+  return { ino: 0, offset: 0, source: 0, sourceOffset: 0, length: 0, clearSuidSgid: false };
+}
+
+export const CopyRange: MessageFns<CopyRange> = {
+  encode(message: CopyRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0) {
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.offset !== 0) {
+      writer.uint32(16).uint64(message.offset);
+    }
+    if (message.source !== 0) {
+      writer.uint32(24).uint64(message.source);
+    }
+    if (message.sourceOffset !== 0) {
+      writer.uint32(32).uint64(message.sourceOffset);
+    }
+    if (message.length !== 0) {
+      writer.uint32(40).uint64(message.length);
+    }
+    if (message.clearSuidSgid !== false) {
+      writer.uint32(48).bool(message.clearSuidSgid);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CopyRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCopyRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.offset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.source = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.sourceOffset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.length = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.clearSuidSgid = reader.bool();
             continue;
           }
         }
@@ -1900,14 +2131,17 @@ export const Op: MessageFns<Op> = {
       case "appendExtents":
         AppendExtents.encode(message.body.value, writer.uint32(66).fork()).join();
         break;
-      case "punchHole":
-        PunchHole.encode(message.body.value, writer.uint32(74).fork()).join();
+      case "fallocate":
+        Fallocate.encode(message.body.value, writer.uint32(74).fork()).join();
         break;
       case "setXattr":
         SetXattr.encode(message.body.value, writer.uint32(82).fork()).join();
         break;
       case "removeXattr":
         RemoveXattr.encode(message.body.value, writer.uint32(90).fork()).join();
+        break;
+      case "copyRange":
+        CopyRange.encode(message.body.value, writer.uint32(114).fork()).join();
         break;
     }
     return writer;
@@ -1995,7 +2229,7 @@ export const Op: MessageFns<Op> = {
               break;
             }
 
-            message.body = { $case: "punchHole", value: PunchHole.decode(reader, reader.uint32()) };
+            message.body = { $case: "fallocate", value: Fallocate.decode(reader, reader.uint32()) };
             continue;
           }
           case 10: {
@@ -2012,6 +2246,14 @@ export const Op: MessageFns<Op> = {
             }
 
             message.body = { $case: "removeXattr", value: RemoveXattr.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.body = { $case: "copyRange", value: CopyRange.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -2482,7 +2724,7 @@ export const TouchedInode: MessageFns<TouchedInode> = {
 };
 
 function createBaseOpResult(): OpResult {
-  return { ino: 0, offset: 0 };
+  return { ino: 0, offset: 0, length: undefined };
 }
 
 export const OpResult: MessageFns<OpResult> = {
@@ -2492,6 +2734,9 @@ export const OpResult: MessageFns<OpResult> = {
     }
     if (message.offset !== 0) {
       writer.uint32(16).uint64(message.offset);
+    }
+    if (message.length !== undefined) {
+      writer.uint32(24).uint64(message.length);
     }
     return writer;
   },
@@ -2523,6 +2768,14 @@ export const OpResult: MessageFns<OpResult> = {
             }
 
             message.offset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.length = longToNumber(reader.uint64());
             continue;
           }
         }

@@ -86,8 +86,10 @@ export interface NonceRow {
 export interface OrphanRow {
   /** S_IFMT bits */
   type: number;
-  /** commit index that unlinked it */
+  /** commit index that unlinked it, or made it without a name */
   version: number;
+  /** made without a name, and may still get one */
+  linkable: boolean;
 }
 
 export interface BlockNodeRow {
@@ -708,7 +710,7 @@ export const NonceRow: MessageFns<NonceRow> = {
 };
 
 function createBaseOrphanRow(): OrphanRow {
-  return { type: 0, version: 0 };
+  return { type: 0, version: 0, linkable: false };
 }
 
 export const OrphanRow: MessageFns<OrphanRow> = {
@@ -718,6 +720,9 @@ export const OrphanRow: MessageFns<OrphanRow> = {
     }
     if (message.version !== 0) {
       writer.uint32(16).uint64(message.version);
+    }
+    if (message.linkable !== false) {
+      writer.uint32(24).bool(message.linkable);
     }
     return writer;
   },
@@ -749,6 +754,14 @@ export const OrphanRow: MessageFns<OrphanRow> = {
             }
 
             message.version = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.linkable = reader.bool();
             continue;
           }
         }

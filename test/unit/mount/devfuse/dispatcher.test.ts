@@ -126,7 +126,7 @@ describe('Dispatcher', () => {
 
   it('refuses what it does not implement with ENOSYS', async () => {
     const h = await new Harness().initialized();
-    for (const opcode of [OPCODE.LSEEK, OPCODE.ACCESS, OPCODE.IOCTL, 49, 9999]) {
+    for (const opcode of [OPCODE.ACCESS, OPCODE.IOCTL, 49, 9999]) {
       assert.equal((await h.call(opcode, Buffer.alloc(64))).errno, ERRNO.ENOSYS);
     }
   });
@@ -315,6 +315,61 @@ describe('Dispatcher', () => {
     assert.equal((await h.call(OPCODE.SETATTR, setattr, { nodeId: ino })).errno, ERRNO.EFBIG);
     const read = Buffer.concat([u64s(handle, huge), u32s(100, 0), u64s(0), u32s(2, 0)]);
     assert.equal((await h.call(OPCODE.READ, read, { nodeId: ino })).body.length, 0);
+  });
+
+  it('seeks over holes, allocates, punches and copies', async () => {
+    const h = await new Harness().initialized();
+    const opened = async (name: string): Promise<[ino: number, handle: number]> => {
+      const body = Buffer.concat([u32s(0o102, 0o644, 0, 0), cstrings(name)]);
+      const created = await h.call(OPCODE.CREATE, body);
+      return [inoOf(created), Number(created.body.readBigUInt64LE(128))];
+    };
+    const [[f, fh], [g, gh]] = [await opened('f'), await opened('g')];
+    const write = Buffer.concat([u64s(fh, 100), u32s(5, 0), u64s(0), u32s(2, 0), Buffer.from('hello')]);
+    await h.call(OPCODE.WRITE, write, { nodeId: f });
+    const allocate = (mode: number, offset: number, length: number) =>
+      h.call(OPCODE.FALLOCATE, Buffer.concat([u64s(fh, offset, length), u32s(mode, 0)]), { nodeId: f });
+    assert.equal((await allocate(0, 0, 300)).errno, 0);
+    assert.equal((await allocate(3, 102, 1)).errno, 0);
+    assert.equal((await allocate(8, 0, 4096)).errno, ERRNO.EOPNOTSUPP);
+    assert.equal((await allocate(0, 2 ** 62, 10)).errno, ERRNO.EFBIG);
+    const seek = async (offset: number, whence: number): Promise<number> => {
+      const body = Buffer.concat([u64s(fh, offset), u32s(whence, 0)]);
+      const reply = await h.call(OPCODE.LSEEK, body, { nodeId: f });
+      return reply.errno === 0 ? Number(reply.body.readBigUInt64LE(0)) : -reply.errno;
+    };
+    assert.deepEqual(
+      [await seek(0, 3), await seek(100, 4), await seek(102, 3), await seek(105, 3), await seek(2 ** 62, 4)],
+      [100, 102, 103, -ERRNO.ENXIO, -ERRNO.ENXIO],
+    );
+    assert.equal(await seek(0, 2), -ERRNO.EINVAL);
+    const copy = (opcode: number, from: number, to: number, length: number, flags = 0) =>
+      h.call(opcode, u64s(fh, from, g, gh, to, length, flags), { nodeId: f });
+    const copied = await copy(OPCODE.COPY_FILE_RANGE, 100, 7, 2 ** 62);
+    assert.deepEqual([copied.body.length, copied.body.readUInt32LE(0)], [8, 200]);
+    const copied64 = await copy(OPCODE.COPY_FILE_RANGE_64, 103, 2 ** 33, 2);
+    assert.deepEqual([copied64.body.length, Number(copied64.body.readBigUInt64LE(0))], [8, 2]);
+    assert.equal((await copy(OPCODE.COPY_FILE_RANGE, 2 ** 62, 0, 5)).body.readUInt32LE(0), 0);
+    assert.equal((await copy(OPCODE.COPY_FILE_RANGE, 0, 2 ** 62, 5)).errno, ERRNO.EFBIG);
+    assert.equal((await copy(OPCODE.COPY_FILE_RANGE, 0, 0, 5, 1)).errno, ERRNO.EINVAL);
+    const read = Buffer.concat([u64s(gh, 7), u32s(5, 0), u64s(0), u32s(2, 0)]);
+    assert.equal((await h.call(OPCODE.READ, read, { nodeId: g })).body.toString('latin1'), 'he\0lo');
+    assert.equal((await h.fileSystem.getattr(g as Ino)).size, 2 ** 33 + 2);
+  });
+
+  it('makes a file without a name and links it; one that nobody hears of is gone', async () => {
+    const h = await new Harness().initialized();
+    const tmpfile = Buffer.concat([u32s(0o20200002, 0o100600, 0, 0), cstrings('/')]);
+    const made = await h.call(OPCODE.TMPFILE, tmpfile, { uid: 10 });
+    const ino = inoOf(made);
+    assert.deepEqual([made.body.length, made.body.readUInt32LE(40 + 64)], [144, 0], 'no links');
+    assert.equal((await h.call(OPCODE.LINK, Buffer.concat([u64s(ino), cstrings('name')]))).errno, 0);
+    assert.equal(inoOf(await h.call(OPCODE.LOOKUP, cstrings('name'))), ino);
+    const inodes = h.fileSystem.inodes();
+    h.outcome = 'unwanted';
+    await h.call(OPCODE.TMPFILE, tmpfile);
+    await h.dispatcher.idle();
+    assert.equal(h.fileSystem.inodes(), inodes);
   });
 
   it('has no access lists: system attributes are refused', async () => {
