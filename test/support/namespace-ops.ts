@@ -28,6 +28,7 @@ export function makeNode(parent: number, name: string, mode: number, more: Parti
     gid: 0,
     rdev: 0,
     symlinkTarget: EMPTY_BYTES,
+    umask: 0,
     ...more,
   };
   return { body: { $case: 'makeNode', value } };
@@ -74,8 +75,8 @@ export function punch(ino: number, offset: number, length: number): Op {
   return { body: { $case: 'punchHole', value: { ino, offset, length } } };
 }
 
-export function setXattr(ino: number, name: string, value: Uint8Array, flags = 0): Op {
-  return { body: { $case: 'setXattr', value: { ino, name: bytes(name), value, flags } } };
+export function setXattr(ino: number, name: string, value: Uint8Array, flags = 0, clearSgid = false): Op {
+  return { body: { $case: 'setXattr', value: { ino, name: bytes(name), value, flags, clearSgid } } };
 }
 
 export function removeXattr(ino: number, name: string): Op {

@@ -19,14 +19,15 @@ export function decodeOpen(body: RequestReader): OpenMessage {
 export interface CreateMessage {
   readonly flags: number;
   readonly mode: number;
+  readonly umask: number;
   readonly name: Buffer;
 }
 
 /** struct fuse_create_in and the name. */
 export function decodeCreate(body: RequestReader): CreateMessage {
-  const [flags, mode] = [body.u32(), body.u32()];
-  body.skip(8); // umask, which is in `mode` already; open_flags, which say nothing about a new file
-  return { flags, mode: mode & 0o7777, name: decodeName(body) };
+  const [flags, mode, umask] = [body.u32(), body.u32(), body.u32()];
+  body.skip(4); // open_flags, which say nothing about a new file
+  return { flags, mode: mode & 0o7777, umask, name: decodeName(body) };
 }
 
 /** The reply to OPEN and OPENDIR: struct fuse_open_out. */

@@ -27,8 +27,8 @@ export async function makeNode(
   signal?: AbortSignal,
 ): Promise<Attr> {
   checkName(name);
-  const { uid, gid } = caller;
-  const node = op.makeNode({ parent, name, mode, uid, gid, rdev, symlinkTarget });
+  const { uid, gid, umask = 0 } = caller;
+  const node = op.makeNode({ parent, name, mode, umask, uid, gid, rdev, symlinkTarget });
   const ok = await core.commit([node], { signal });
   const attr = touchedAttr(ok, defined(ok.results[0], 'the result of MakeNode').ino);
   core.kernel.lookedUp(attr.ino);

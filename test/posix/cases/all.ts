@@ -1,4 +1,5 @@
 import type { PosixCase } from '../posix-case.ts';
+import { aclCases } from './acls.ts';
 import { directoryCases } from './directories.ts';
 import { fileCases } from './files.ts';
 import { linkCases } from './links.ts';
@@ -6,6 +7,7 @@ import { metadataCases } from './metadata.ts';
 import { permissionCases } from './permissions.ts';
 import { renameCases } from './renames.ts';
 import { specialCases } from './special.ts';
+import { xattrCases } from './xattrs.ts';
 
 export const POSIX_CASES: readonly PosixCase[] = [
   ...fileCases,
@@ -14,5 +16,7 @@ export const POSIX_CASES: readonly PosixCase[] = [
   ...linkCases,
   ...metadataCases,
   ...permissionCases,
+  ...aclCases,
+  ...xattrCases,
   ...specialCases,
 ];

@@ -42,6 +42,10 @@ export interface Attr {
   /** symlinks only */
   symlinkTarget: Uint8Array;
   hasXattrs: boolean;
+  /** the inode has the attribute system.posix_acl_access; its mask is the mode's group bits */
+  hasAccessAcl: boolean;
+  /** directories only: what is made in it inherits system.posix_acl_default */
+  hasDefaultAcl: boolean;
 }
 
 /** One directory entry; also the dentry row. */
@@ -80,12 +84,14 @@ export interface Chunk {
 export interface MakeNode {
   parent: number;
   name: Uint8Array;
-  /** type and permissions, umask already applied */
+  /** type and permissions as asked for */
   mode: number;
   uid: number;
   gid: number;
   rdev: number;
   symlinkTarget: Uint8Array;
+  /** taken from the mode unless the parent has a default access list (umask(2)); never of a symlink */
+  umask: number;
 }
 
 export interface Link {
@@ -174,6 +180,8 @@ export interface SetXattr {
   value: Uint8Array;
   /** XATTR_CREATE 1, XATTR_REPLACE 2 */
   flags: number;
+  /** with system.posix_acl_access: the caller may not keep S_ISGID */
+  clearSgid: boolean;
 }
 
 export interface RemoveXattr {
@@ -380,6 +388,8 @@ function createBaseAttr(): Attr {
     parent: 0,
     symlinkTarget: new Uint8Array(0),
     hasXattrs: false,
+    hasAccessAcl: false,
+    hasDefaultAcl: false,
   };
 }
 
@@ -447,6 +457,12 @@ export const Attr: MessageFns<Attr> = {
     }
     if (message.hasXattrs !== false) {
       writer.uint32(168).bool(message.hasXattrs);
+    }
+    if (message.hasAccessAcl !== false) {
+      writer.uint32(176).bool(message.hasAccessAcl);
+    }
+    if (message.hasDefaultAcl !== false) {
+      writer.uint32(184).bool(message.hasDefaultAcl);
     }
     return writer;
   },
@@ -630,6 +646,22 @@ export const Attr: MessageFns<Attr> = {
             }
 
             message.hasXattrs = reader.bool();
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.hasAccessAcl = reader.bool();
+            continue;
+          }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.hasDefaultAcl = reader.bool();
             continue;
           }
         }
@@ -901,7 +933,16 @@ export const Chunk: MessageFns<Chunk> = {
 };
 
 function createBaseMakeNode(): MakeNode {
-  return { parent: 0, name: new Uint8Array(0), mode: 0, uid: 0, gid: 0, rdev: 0, symlinkTarget: new Uint8Array(0) };
+  return {
+    parent: 0,
+    name: new Uint8Array(0),
+    mode: 0,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    symlinkTarget: new Uint8Array(0),
+    umask: 0,
+  };
 }
 
 export const MakeNode: MessageFns<MakeNode> = {
@@ -926,6 +967,9 @@ export const MakeNode: MessageFns<MakeNode> = {
     }
     if (message.symlinkTarget.length !== 0) {
       writer.uint32(58).bytes(message.symlinkTarget);
+    }
+    if (message.umask !== 0) {
+      writer.uint32(64).uint32(message.umask);
     }
     return writer;
   },
@@ -997,6 +1041,14 @@ export const MakeNode: MessageFns<MakeNode> = {
             }
 
             message.symlinkTarget = reader.bytes();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.umask = reader.uint32();
             continue;
           }
         }
@@ -1734,7 +1786,7 @@ export const PunchHole: MessageFns<PunchHole> = {
 };
 
 function createBaseSetXattr(): SetXattr {
-  return { ino: 0, name: new Uint8Array(0), value: new Uint8Array(0), flags: 0 };
+  return { ino: 0, name: new Uint8Array(0), value: new Uint8Array(0), flags: 0, clearSgid: false };
 }
 
 export const SetXattr: MessageFns<SetXattr> = {
@@ -1750,6 +1802,9 @@ export const SetXattr: MessageFns<SetXattr> = {
     }
     if (message.flags !== 0) {
       writer.uint32(32).uint32(message.flags);
+    }
+    if (message.clearSgid !== false) {
+      writer.uint32(40).bool(message.clearSgid);
     }
     return writer;
   },
@@ -1797,6 +1852,14 @@ export const SetXattr: MessageFns<SetXattr> = {
             }
 
             message.flags = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.clearSgid = reader.bool();
             continue;
           }
         }
