@@ -6,6 +6,7 @@ import { linkCases } from './links.ts';
 import { metadataCases } from './metadata.ts';
 import { permissionCases } from './permissions.ts';
 import { renameCases } from './renames.ts';
+import { setIdCases } from './set-id.ts';
 import { specialCases } from './special.ts';
 import { xattrCases } from './xattrs.ts';
 
@@ -16,6 +17,7 @@ export const POSIX_CASES: readonly PosixCase[] = [
   ...linkCases,
   ...metadataCases,
   ...permissionCases,
+  ...setIdCases,
   ...aclCases,
   ...xattrCases,
   ...specialCases,
