@@ -569,7 +569,9 @@ export class MemoryFileSystem implements FileSystem {
     const kind = aclKindOf(name);
     if (kind !== undefined) return this.#setAcl(node, kind, value, clearSgid);
     const existing = node.xattrs.get(toBinary(name));
-    if (toBinary(name) === 'user.') throw new FsError('EINVAL');
+    const known = ['user.', 'trusted.', 'security.'].find((prefix) => toBinary(name).startsWith(prefix));
+    if (known === undefined) throw new FsError('EOPNOTSUPP');
+    if (name.length === known.length) throw new FsError('EINVAL');
     if (flags === 1 && existing !== undefined) throw new FsError('EEXIST');
     if (flags === 2 && existing === undefined) throw new FsError('ENODATA');
     if (existing !== undefined && equalBytes(existing, value)) return;
