@@ -10,7 +10,14 @@ import { type Validities, validityOf } from './protocol/attributes.ts';
 import { INIT_FLAG, OPCODE, opcodeName } from './protocol/constants.ts';
 import { decodeBatchForget, decodeForget } from './protocol/entries.ts';
 import { decodeHeader, encodeError, finishReply, peekUnique, type RequestHeader } from './protocol/header.ts';
-import { decodeInit, encodeInit, type InitOptions, type Negotiated, negotiate } from './protocol/init.ts';
+import {
+  decodeInit,
+  encodeInit,
+  hasAccessLists,
+  type InitOptions,
+  type Negotiated,
+  negotiate,
+} from './protocol/init.ts';
 import { MalformedRequest, type RequestReader } from './protocol/wire.ts';
 
 export interface DispatcherOptions {
@@ -129,6 +136,7 @@ export class Dispatcher {
           fileSystem: this.#fileSystem,
           validities: this.#validities,
           clearsSuidSgid: (negotiated.flags & INIT_FLAG.HANDLE_KILLPRIV_V2) !== 0,
+          accessLists: hasAccessLists(negotiated),
         };
       }
       this.#channel.reply([finishReply(encodeInit(negotiated, this.#options.init), header.unique)]);

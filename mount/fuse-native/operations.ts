@@ -3,7 +3,7 @@ import type { Ino } from '../../src/base/ids.ts';
 import { FILE_SIZE_BYTES_MAX, READDIR_ENTRIES_MAX } from '../../src/base/limits.ts';
 import type { Attr } from '../../src/gen/ringfs/v1/namespace.ts';
 import type { Caller, FileHandle, FileSystem, SetAttrRequest } from '../../src/ports/file-system.ts';
-import { refuseSystemXattr } from '../xattr-names.ts';
+import { checkSystemXattr, listedXattrs } from '../xattr-names.ts';
 import type { NativeOperations } from './binding.ts';
 import { PathWalker } from './path-walker.ts';
 import { instantOf, type NativeStat, type NativeStatfs, statArray, statfsOf, statOf } from './stat.ts';
@@ -260,14 +260,15 @@ export class PathOperations implements NativeOperations {
     return this.#walker.withInode(path, (ino) => this.#fileSystem.getxattr(ino, bytes));
   }
 
-  listxattrBytes(path: string): Promise<readonly Uint8Array[]> {
-    return this.#walker.withInode(path, (ino) => this.#fileSystem.listxattr(ino));
+  async listxattrBytes(path: string): Promise<readonly Uint8Array[]> {
+    const names = await this.#walker.withInode(path, (ino) => this.#fileSystem.listxattr(ino));
+    return listedXattrs(names, { accessLists: false, privileged: this.#caller.uid === 0 });
   }
 
   async setxattr(path: string, name: string, value: Uint8Array, flags: number): Promise<void> {
     const bytes = xattrName(name);
     await this.#walker.withInode(path, (ino) =>
-      this.#fileSystem.setxattr(this.#caller, ino, bytes, value, flags),
+      this.#fileSystem.setxattr(this.#caller, ino, bytes, value, { flags }),
     );
   }
 
@@ -279,6 +280,6 @@ export class PathOperations implements NativeOperations {
 
 function xattrName(name: string): Uint8Array {
   const bytes = Buffer.from(name, 'utf8');
-  refuseSystemXattr(bytes);
+  checkSystemXattr(bytes, false);
   return bytes;
 }

@@ -14,6 +14,8 @@ export const XATTR_NAME_BYTES_MAX = 255;
 export const XATTR_VALUE_BYTES_MAX = 64 * KIB;
 /** Linux XATTR_LIST_MAX: the names of one inode with a zero after each. */
 export const XATTR_LIST_BYTES_MAX = 64 * KIB;
+/** Entries of an access list: what fits a page of 4 KiB, beyond which FUSE in the kernel cannot read one (fs/fuse/acl.c). */
+export const ACL_ENTRIES_MAX = 511;
 /** Linux's own file systems stop at 65,000 (ext4); it bounds the nlink counter. */
 export const LINK_COUNT_MAX = 65_000;
 

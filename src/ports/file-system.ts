@@ -2,11 +2,16 @@ import type { Ino } from '../base/ids.ts';
 import type { Attr } from '../gen/ringfs/v1/namespace.ts';
 import type { Instant } from './clock.ts';
 
-/** Who asks. `umask` only where the operation creates something. */
+/** Who asks. */
 export interface Caller {
   readonly uid: number;
   readonly gid: number;
   readonly pid: number;
+  /**
+   * Where the operation creates something: the bits to take from the mode, unless the directory has a default access list.
+   * Default 0, for front ends whose kernel has applied it.
+   */
+  readonly umask?: number;
 }
 
 /** A number that stands for an open file or directory until released. */
@@ -49,6 +54,13 @@ export interface WriteOptions {
   readonly fromPageCache?: boolean;
 }
 
+export interface SetXattrOptions {
+  /** XATTR_CREATE 1, XATTR_REPLACE 2. */
+  readonly flags: number;
+  /** The caller may not keep the set-group-ID bit when an access list is set, not being in the group (posix_acl.c in Linux). */
+  readonly clearSgid?: boolean;
+}
+
 export interface OpenResult {
   readonly handle: FileHandle;
   /** Pages that the kernel cached for this inode are still right: they need not be dropped. */
@@ -89,7 +101,7 @@ export interface FileSystem {
     signal?: AbortSignal,
   ): Promise<Attr>;
   readlink(ino: Ino, signal?: AbortSignal): Promise<Uint8Array>;
-  /** `mode` has type and permission bits; the umask has been applied. */
+  /** `mode` has type and permission bits. */
   mknod(
     caller: Caller,
     parent: Ino,
@@ -212,13 +224,13 @@ export interface FileSystem {
   statfs(signal?: AbortSignal): Promise<StatFs>;
   getxattr(ino: Ino, name: Uint8Array, signal?: AbortSignal): Promise<Uint8Array>;
   listxattr(ino: Ino, signal?: AbortSignal): Promise<readonly Uint8Array[]>;
-  /** `flags`: XATTR_CREATE 1, XATTR_REPLACE 2. */
+  /** `system.posix_acl_access` sets the mode as well, and `system.posix_acl_default` belongs to directories (acl(5)). */
   setxattr(
     caller: Caller,
     ino: Ino,
     name: Uint8Array,
     value: Uint8Array,
-    flags: number,
+    options: SetXattrOptions,
     signal?: AbortSignal,
   ): Promise<void>;
   removexattr(caller: Caller, ino: Ino, name: Uint8Array, signal?: AbortSignal): Promise<void>;

@@ -1,12 +1,12 @@
-import type { Ino } from '../base/ids.ts';
+import { type Ino, ROOT_INO } from '../base/ids.ts';
 import { VFS_CACHED_INODES_MAX } from '../base/limits.ts';
 import type { CommitOk } from '../gen/ringfs/v1/namespace.ts';
 import type { CacheInvalidation } from '../ports/file-system.ts';
 import type { InodeChange } from '../ports/meta-service.ts';
 
 /**
- * What the kernel may have cached: which inodes it knows (lookups not yet forgotten) and which version of a file's content its pages
- * come from. Decides what open(2) may keep and what must be invalidated.
+ * What the kernel may have cached: which inodes it knows (lookups not yet forgotten, and the root, which is never looked up)
+ * and which version of a file's content its pages come from. Decides what open(2) may keep and what must be invalidated.
  */
 export class KernelCache {
   readonly #lookups = new Map<number, number>();
@@ -61,19 +61,19 @@ export class KernelCache {
     const invalidations: CacheInvalidation[] = [];
     for (const { ino, dataChanged } of changes) {
       if (dataChanged) this.#pages.delete(ino);
-      if (this.#lookups.has(ino)) invalidations.push({ ino, data: dataChanged });
+      if (this.#lookups.has(ino) || ino === ROOT_INO) invalidations.push({ ino, data: dataChanged });
     }
     if (invalidations.length > 0) this.#listener?.(invalidations);
   }
 
   /** Anything may have changed. */
   changedAll(): void {
-    const invalidations: CacheInvalidation[] = [];
+    const invalidations: CacheInvalidation[] = [{ ino: ROOT_INO, data: false }];
     for (const ino of this.#lookups.keys()) {
       invalidations.push({ ino: ino as Ino, data: this.#pages.has(ino) });
     }
     this.#pages.clear();
-    if (invalidations.length > 0) this.#listener?.(invalidations);
+    this.#listener?.(invalidations);
   }
 
   /** The kernel's pages of this file differ from what is stored. */

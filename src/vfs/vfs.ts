@@ -12,6 +12,7 @@ import type {
   FileSystem,
   OpenResult,
   SetAttrRequest,
+  SetXattrOptions,
   StatFs,
   WriteOptions,
 } from '../ports/file-system.ts';
@@ -354,10 +355,10 @@ export class Vfs implements FileSystem {
     ino: Ino,
     name: Uint8Array,
     value: Uint8Array,
-    flags: number,
+    options: SetXattrOptions,
     signal?: AbortSignal,
   ): Promise<void> {
-    return this.#run('setxattr', ino, () => setxattr(this.#core, ino, name, value, flags, signal));
+    return this.#run('setxattr', ino, () => setxattr(this.#core, ino, name, value, options, signal));
   }
 
   removexattr(_caller: Caller, ino: Ino, name: Uint8Array, signal?: AbortSignal): Promise<void> {

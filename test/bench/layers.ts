@@ -68,6 +68,7 @@ async function commits(parent: number, inFlight: number): Promise<object> {
       uid: 0,
       gid: 0,
       rdev: 0,
+      umask: 0,
       symlinkTarget: new Uint8Array(0),
     };
     await meta.commit([{ body: { $case: 'makeNode', value } }]);
@@ -85,6 +86,7 @@ async function makeDirectory(): Promise<number> {
     uid: 0,
     gid: 0,
     rdev: 0,
+    umask: 0,
     symlinkTarget: new Uint8Array(0),
   };
   const { results } = await meta.commit([{ body: { $case: 'makeNode', value } }]);

@@ -13,7 +13,9 @@ export type Capability =
   | 'mapped-append'
   | 'fallocate'
   | 'holes'
-  | 'tmpfile';
+  | 'tmpfile'
+  | 'access-lists'
+  | 'large-xattrs';
 
 /** What the fuse-native front end lacks. */
 export const FUSE_NATIVE_LACKS: ReadonlySet<Capability> = new Set<Capability>([
@@ -28,6 +30,7 @@ export const FUSE_NATIVE_LACKS: ReadonlySet<Capability> = new Set<Capability>([
   'fallocate',
   'holes',
   'tmpfile',
+  'access-lists',
 ]);
 
 /** One property of POSIX, checked in an empty directory of its own. */

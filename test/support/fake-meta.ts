@@ -35,6 +35,8 @@ export function fakeAttr(ino: number, fields: Partial<Attr> = {}): Attr {
     parent: 0,
     symlinkTarget: new Uint8Array(0),
     hasXattrs: false,
+    hasAccessAcl: false,
+    hasDefaultAcl: false,
     ...fields,
   };
 }

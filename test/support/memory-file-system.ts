@@ -1,7 +1,24 @@
 import { equalBytes, fromBinary, toBinary } from '../../src/base/bytes.ts';
 import { FsError } from '../../src/base/errno.ts';
 import { type Ino, ROOT_INO } from '../../src/base/ids.ts';
-import { FILE_SIZE_BYTES_MAX, LINK_COUNT_MAX, NAME_BYTES_MAX } from '../../src/base/limits.ts';
+import {
+  FILE_SIZE_BYTES_MAX,
+  LINK_COUNT_MAX,
+  NAME_BYTES_MAX,
+  XATTR_LIST_BYTES_MAX,
+} from '../../src/base/limits.ts';
+import {
+  ACL_ACCESS_NAME,
+  ACL_DEFAULT_NAME,
+  type AclKind,
+  aclKindOf,
+  chmodAcl,
+  formatAcl,
+  inheritAcl,
+  isMinimal,
+  modeOf,
+  parseAcl,
+} from '../../src/core/namespace/posix-acl.ts';
 import type { Attr } from '../../src/gen/ringfs/v1/namespace.ts';
 import type { Clock, Instant } from '../../src/ports/clock.ts';
 import type {
@@ -13,6 +30,7 @@ import type {
   FileSystem,
   OpenResult,
   SetAttrRequest,
+  SetXattrOptions,
   StatFs,
   WriteOptions,
 } from '../../src/ports/file-system.ts';
@@ -35,6 +53,10 @@ const FALLOC_PUNCH_HOLE = 2;
 const FALLOC_ZERO_RANGE = 16;
 const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
+
+/** Access lists among a node's extended attributes. */
+const ACL = { access: toBinary(ACL_ACCESS_NAME), default: toBinary(ACL_DEFAULT_NAME) } as const;
+const NO_ACL = formatAcl([]);
 
 interface Node {
   readonly ino: Ino;
@@ -191,6 +213,8 @@ export class MemoryFileSystem implements FileSystem {
       parent: entries === undefined ? 0 : node.parent,
       symlinkTarget: target ?? new Uint8Array(0),
       hasXattrs: node.xattrs.size > 0,
+      hasAccessAcl: node.xattrs.has(ACL.access),
+      hasDefaultAcl: node.xattrs.has(ACL.default),
     };
   }
 
@@ -227,9 +251,11 @@ export class MemoryFileSystem implements FileSystem {
     const inheritsGroup = (parent.mode & S_ISGID) !== 0;
     const owner = { uid: caller.uid, gid: inheritsGroup ? parent.gid : caller.gid };
     const ino = this.#nextIno++ as Ino;
-    const finalMode = isDir && inheritsGroup ? mode | S_ISGID : mode;
+    const acls = this.#inherited(parent, mode, caller.umask ?? 0);
+    const finalMode = isDir && inheritsGroup ? acls.mode | S_ISGID : acls.mode;
     const node: Node = {
       ...this.#blank(ino, finalMode, owner, rdev, this.#clock.wallTime()),
+      xattrs: acls.xattrs,
       parent: parentIno,
       target: target === undefined ? undefined : Uint8Array.from(target),
       nlink: isDir ? 2 : 1,
@@ -239,6 +265,19 @@ export class MemoryFileSystem implements FileSystem {
     if (isDir) parent.nlink++;
     this.#touch(parent, 'content');
     return node;
+  }
+
+  /** What a new inode gets from the default access list of its directory, or from the umask. */
+  #inherited(parent: Node, mode: number, umask: number): { mode: number; xattrs: Map<string, Uint8Array> } {
+    const xattrs = new Map<string, Uint8Array>();
+    if ((mode & S_IFMT) === S_IFLNK) return { mode, xattrs };
+    const value = parent.xattrs.get(ACL.default);
+    const acl = value === undefined ? undefined : parseAcl(value);
+    if (value === undefined || acl === undefined) return { mode: mode & ~umask, xattrs };
+    const inherited = inheritAcl(acl, mode);
+    if (inherited.access !== undefined) xattrs.set(ACL.access, formatAcl(inherited.access));
+    if ((mode & S_IFMT) === S_IFDIR) xattrs.set(ACL.default, value);
+    return { mode: inherited.mode, xattrs };
   }
 
   // FileSystem: names and attributes ------------------------------------------------------------------------
@@ -262,7 +301,11 @@ export class MemoryFileSystem implements FileSystem {
   async setattr(_caller: Caller, ino: Ino, request: SetAttrRequest): Promise<Attr> {
     const node = this.#node(ino);
     if (request.size !== undefined) this.#truncate(ino, request.size);
-    if (request.mode !== undefined) node.mode = (node.mode & S_IFMT) | (request.mode & 0o7777);
+    if (request.mode !== undefined) {
+      node.mode = (node.mode & S_IFMT) | (request.mode & 0o7777);
+      const acl = parseAcl(node.xattrs.get(ACL.access) ?? NO_ACL);
+      if (acl !== undefined) node.xattrs.set(ACL.access, formatAcl(chmodAcl(acl, node.mode)));
+    }
     if (request.clearSuidSgid === true) this.#clearSuidSgid(node);
     node.uid = request.uid ?? node.uid;
     node.gid = request.gid ?? node.gid;
@@ -600,20 +643,42 @@ export class MemoryFileSystem implements FileSystem {
     ino: Ino,
     name: Uint8Array,
     value: Uint8Array,
-    flags: number,
+    { flags, clearSgid = false }: SetXattrOptions,
   ): Promise<void> {
     const node = this.#node(ino);
+    const kind = aclKindOf(name);
+    if (kind !== undefined) return this.#setAcl(node, kind, value, clearSgid);
     const existing = node.xattrs.get(toBinary(name));
+    const known = ['user.', 'trusted.', 'security.'].find((prefix) => toBinary(name).startsWith(prefix));
+    if (known === undefined) throw new FsError('EOPNOTSUPP');
+    if (name.length === known.length) throw new FsError('EINVAL');
     if (flags === 1 && existing !== undefined) throw new FsError('EEXIST');
     if (flags === 2 && existing === undefined) throw new FsError('ENODATA');
     if (existing !== undefined && equalBytes(existing, value)) return;
+    const listBytes = [...node.xattrs.keys()].reduce((sum, key) => sum + key.length + 1, name.length + 1);
+    if (existing === undefined && listBytes > XATTR_LIST_BYTES_MAX) throw new FsError('ENOSPC');
     node.xattrs.set(toBinary(name), Uint8Array.from(value));
+    this.#touch(node, 'attributes');
+  }
+
+  #setAcl(node: Node, kind: AclKind, value: Uint8Array, clearSgid: boolean): void {
+    const acl = parseAcl(value);
+    if (kind === 'default' && acl !== undefined && node.entries === undefined) throw new FsError('EACCES');
+    if (kind === 'access' && acl !== undefined) {
+      node.mode = (node.mode & ~0o777 & ~(clearSgid ? S_ISGID : 0)) | modeOf(acl);
+    }
+    const kept = acl !== undefined && (kind === 'default' || !isMinimal(acl));
+    if (kept) node.xattrs.set(ACL[kind], formatAcl(acl));
+    else node.xattrs.delete(ACL[kind]);
     this.#touch(node, 'attributes');
   }
 
   async removexattr(_caller: Caller, ino: Ino, name: Uint8Array): Promise<void> {
     const node = this.#node(ino);
-    if (!node.xattrs.delete(toBinary(name))) throw new FsError('ENODATA');
+    if (!node.xattrs.delete(toBinary(name))) {
+      if (aclKindOf(name) !== undefined) return;
+      throw new FsError('ENODATA');
+    }
     this.#touch(node, 'attributes');
   }
 

@@ -30,6 +30,7 @@ export function makeNode(parent: number, name: string, mode: number, more: Parti
     gid: 0,
     rdev: 0,
     symlinkTarget: EMPTY_BYTES,
+    umask: 0,
     ...more,
   };
   return { body: { $case: 'makeNode', value } };
@@ -97,8 +98,8 @@ export function copyRange(
 export const mktemp = (parent: number, linkable = true, more: Partial<MakeNode> = {}): Op =>
   makeNode(parent, '', REG | 0o600, { unnamed: { linkable }, ...more });
 
-export function setXattr(ino: number, name: string, value: Uint8Array, flags = 0): Op {
-  return { body: { $case: 'setXattr', value: { ino, name: bytes(name), value, flags } } };
+export function setXattr(ino: number, name: string, value: Uint8Array, flags = 0, clearSgid = false): Op {
+  return { body: { $case: 'setXattr', value: { ino, name: bytes(name), value, flags, clearSgid } } };
 }
 
 export function removeXattr(ino: number, name: string): Op {

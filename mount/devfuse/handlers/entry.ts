@@ -23,13 +23,14 @@ export const lookup: Handler = async ({ ino, body, signal }, context) =>
   entryReply(await context.fileSystem.lookup(ino, decodeName(body), signal), context);
 
 export const mknod: Handler = async ({ caller, ino, body, signal }, context) => {
-  const { name, mode, rdev } = decodeMknod(body);
-  return entryReply(await context.fileSystem.mknod(caller, ino, name, mode, rdev, signal), context);
+  const { name, mode, umask, rdev } = decodeMknod(body);
+  const maker = { ...caller, umask };
+  return entryReply(await context.fileSystem.mknod(maker, ino, name, mode, rdev, signal), context);
 };
 
 export const mkdir: Handler = async ({ caller, ino, body, signal }, context) => {
-  const { name, mode } = decodeMkdir(body);
-  return entryReply(await context.fileSystem.mkdir(caller, ino, name, mode, signal), context);
+  const { name, mode, umask } = decodeMkdir(body);
+  return entryReply(await context.fileSystem.mkdir({ ...caller, umask }, ino, name, mode, signal), context);
 };
 
 export const symlink: Handler = async ({ caller, ino, body, signal }, context) => {

@@ -58,10 +58,10 @@ export const open: Handler = async (request, context) => {
 };
 
 export const create: Handler = async ({ caller, ino, body, signal }, context) => {
-  const { flags, mode, name } = decodeCreate(body);
+  const { flags, mode, umask, name } = decodeCreate(body);
   let created: OpenResult & { attr: Attr };
   try {
-    created = await context.fileSystem.create(caller, ino, name, mode, flags, signal);
+    created = await context.fileSystem.create({ ...caller, umask }, ino, name, mode, flags, signal);
   } catch (error) {
     // Another mount made the file after the kernel's lookup, and the caller did not ask for exclusive creation. On
     // ESTALE the kernel looks it up and opens it, with the permission checks that we cannot make (do_filp_open).
@@ -72,8 +72,9 @@ export const create: Handler = async ({ caller, ino, body, signal }, context) =>
 };
 
 export const tmpfile: Handler = async ({ caller, ino, body, signal }, context) => {
-  const { flags, mode } = decodeTmpfile(body);
-  return createdReply(context, await context.fileSystem.tmpfile(caller, ino, mode, flags, signal), flags);
+  const { flags, mode, umask } = decodeTmpfile(body);
+  const made = await context.fileSystem.tmpfile({ ...caller, umask }, ino, mode, flags, signal);
+  return createdReply(context, made, flags);
 };
 
 function createdReply(context: HandlerContext, created: OpenResult & { attr: Attr }, flags: number): Reply {

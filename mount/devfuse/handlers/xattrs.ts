@@ -1,4 +1,4 @@
-import { refuseSystemXattr } from '../../xattr-names.ts';
+import { checkSystemXattr, listedXattrs } from '../../xattr-names.ts';
 import { encodeEmpty } from '../protocol/plain.ts';
 import {
   decodeGetxattr,
@@ -10,27 +10,30 @@ import {
 } from '../protocol/xattrs.ts';
 import type { Handler } from './handler.ts';
 
-export const getxattr: Handler = async ({ ino, body, signal }, { fileSystem }) => {
+export const getxattr: Handler = async ({ ino, body, signal }, { fileSystem, accessLists }) => {
   const { size, name } = decodeGetxattr(body);
-  refuseSystemXattr(name);
+  checkSystemXattr(name, accessLists);
   return { message: encodeXattr(await fileSystem.getxattr(ino, name, signal), size) };
 };
 
-export const listxattr: Handler = async ({ ino, body, signal }, { fileSystem }) => {
+export const listxattr: Handler = async ({ caller, ino, body, signal }, { fileSystem, accessLists }) => {
   const size = decodeListxattr(body);
-  return { message: encodeXattr(joinXattrNames(await fileSystem.listxattr(ino, signal)), size) };
+  // The kernel says who asks, but not with which capabilities: CAP_SYS_ADMIN is taken to be root's.
+  const privileged = caller.uid === 0;
+  const names = listedXattrs(await fileSystem.listxattr(ino, signal), { accessLists, privileged });
+  return { message: encodeXattr(joinXattrNames(names), size) };
 };
 
-export const setxattr: Handler = async ({ caller, ino, body, signal }, { fileSystem }) => {
-  const { flags, name, value } = decodeSetxattr(body);
-  refuseSystemXattr(name);
-  await fileSystem.setxattr(caller, ino, name, value, flags, signal);
+export const setxattr: Handler = async ({ caller, ino, body, signal }, { fileSystem, accessLists }) => {
+  const { flags, clearSgid, name, value } = decodeSetxattr(body, accessLists);
+  checkSystemXattr(name, accessLists);
+  await fileSystem.setxattr(caller, ino, name, value, { flags, clearSgid }, signal);
   return { message: encodeEmpty() };
 };
 
-export const removexattr: Handler = async ({ caller, ino, body, signal }, { fileSystem }) => {
+export const removexattr: Handler = async ({ caller, ino, body, signal }, { fileSystem, accessLists }) => {
   const name = decodeXattrName(body);
-  refuseSystemXattr(name);
+  checkSystemXattr(name, accessLists);
   await fileSystem.removexattr(caller, ino, name, signal);
   return { message: encodeEmpty() };
 };

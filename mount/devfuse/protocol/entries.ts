@@ -45,18 +45,24 @@ export function decodeBatchForget(body: RequestReader): { nodeId: number; count:
   return out;
 }
 
-/** struct fuse_mknod_in and the name. The umask is in `mode` already, since DONT_MASK was not asked for. */
-export function decodeMknod(body: RequestReader): { mode: number; rdev: number; name: Buffer } {
-  const [mode, rdev] = [body.u32(), body.u32()];
-  body.skip(8);
-  return { mode, rdev, name: decodeName(body) };
+export interface MakeMessage {
+  readonly mode: number;
+  /** Of the caller. Without DONT_MASK it is in `mode` already, and takes nothing more from it. */
+  readonly umask: number;
+  readonly name: Buffer;
+}
+
+/** struct fuse_mknod_in and the name. */
+export function decodeMknod(body: RequestReader): MakeMessage & { readonly rdev: number } {
+  const [mode, rdev, umask] = [body.u32(), body.u32(), body.u32()];
+  body.skip(4);
+  return { mode, rdev, umask, name: decodeName(body) };
 }
 
 /** struct fuse_mkdir_in and the name. */
-export function decodeMkdir(body: RequestReader): { mode: number; name: Buffer } {
-  const mode = body.u32();
-  body.skip(4);
-  return { mode: mode & 0o7777, name: decodeName(body) };
+export function decodeMkdir(body: RequestReader): MakeMessage {
+  const [mode, umask] = [body.u32(), body.u32()];
+  return { mode: mode & 0o7777, umask, name: decodeName(body) };
 }
 
 export function decodeSymlink(body: RequestReader): { name: Buffer; target: Buffer } {

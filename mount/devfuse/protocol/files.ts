@@ -19,21 +19,22 @@ export function decodeOpen(body: RequestReader): OpenMessage {
 export interface CreateMessage {
   readonly flags: number;
   readonly mode: number;
+  readonly umask: number;
   readonly name: Buffer;
 }
 
 /** struct fuse_create_in and the name. */
 export function decodeCreate(body: RequestReader): CreateMessage {
-  const [flags, mode] = [body.u32(), body.u32()];
-  body.skip(8); // umask, which is in `mode` already; open_flags, which say nothing about a new file
-  return { flags, mode: mode & 0o7777, name: decodeName(body) };
+  const [flags, mode, umask] = [body.u32(), body.u32(), body.u32()];
+  body.skip(4); // open_flags, which say nothing about a new file
+  return { flags, mode: mode & 0o7777, umask, name: decodeName(body) };
 }
 
 /** TMPFILE: struct fuse_create_in, and a name that means nothing. Answered as CREATE is. */
 export function decodeTmpfile(body: RequestReader): Omit<CreateMessage, 'name'> {
-  const [flags, mode] = [body.u32(), body.u32()];
-  body.skip(8);
-  return { flags, mode: mode & 0o7777 };
+  const [flags, mode, umask] = [body.u32(), body.u32(), body.u32()];
+  body.skip(4);
+  return { flags, mode: mode & 0o7777, umask };
 }
 
 /** The reply to OPEN and OPENDIR: struct fuse_open_out. */

@@ -32,7 +32,7 @@ const MAX_PAGES_DEFAULT = 32;
 /**
  * Not wanted, and why: WRITEBACK_CACHE keeps written data in the kernel, where another mount cannot see it;
  * AUTO_INVAL_DATA drops the page cache after every write of our own, and other clients' changes arrive as notices;
- * POSIX_LOCKS and FLOCK_LOCKS leave locks to the kernel; DONT_MASK so that the kernel applies the umask.
+ * POSIX_LOCKS and FLOCK_LOCKS leave locks to the kernel.
  */
 const WANTED =
   INIT_FLAG.ASYNC_READ |
@@ -44,6 +44,18 @@ const WANTED =
   INIT_FLAG.PARALLEL_DIROPS |
   INIT_FLAG.MAX_PAGES |
   INIT_FLAG.HANDLE_KILLPRIV_V2;
+
+/**
+ * Access lists, all or nothing: POSIX_ACL makes the kernel enforce them; SETXATTR_EXT tells when setting one takes the
+ * set-group-ID bit away, for which Linux before 5.13 has no words; and with DONT_MASK the umask is left to whoever knows
+ * whether the directory has a default list, which takes its place.
+ */
+const ACCESS_LISTS = INIT_FLAG.POSIX_ACL | INIT_FLAG.SETXATTR_EXT | INIT_FLAG.DONT_MASK;
+
+/** The kernel enforces access lists on this mount. */
+export function hasAccessLists({ flags }: Pick<Negotiated, 'flags'>): boolean {
+  return (flags & ACCESS_LISTS) === ACCESS_LISTS;
+}
 
 /** struct fuse_init_in; the fields after `flags` exist only in newer kernels and are not needed. */
 export function decodeInit(body: RequestReader): InitRequest {
@@ -58,7 +70,7 @@ export function negotiate(request: InitRequest, options: InitOptions): Negotiate
       `the kernel speaks FUSE ${request.major}.${request.minor}, at least ${FUSE_MAJOR}.${FUSE_MINOR_MIN} is needed`,
     );
   }
-  const flags = WANTED & request.flags;
+  const flags = request.flags & (hasAccessLists(request) ? WANTED | ACCESS_LISTS : WANTED);
   const hasMaxPages = (flags & INIT_FLAG.MAX_PAGES) !== 0;
   const maxPages = hasMaxPages ? Math.ceil(options.maxWriteBytes / PAGE_BYTES) : MAX_PAGES_DEFAULT;
   return {

@@ -4,6 +4,7 @@ import {
   XATTR_NAME_BYTES_MAX,
   XATTR_VALUE_BYTES_MAX,
 } from '../../../src/base/limits.ts';
+import { SETXATTR_ACL_KILL_SGID } from './constants.ts';
 import { MessageWriter, type RequestReader } from './wire.ts';
 
 /** GETXATTR, SETXATTR, LISTXATTR, REMOVEXATTR (xattr(7)). */
@@ -26,12 +27,21 @@ export function decodeListxattr(body: RequestReader): number {
   return body.u32();
 }
 
-/** struct fuse_setxattr_in (the short one, since SETXATTR_EXT was not asked for), the name and the value. */
-export function decodeSetxattr(body: RequestReader): { flags: number; name: Buffer; value: Buffer } {
+export interface SetxattrMessage {
+  readonly flags: number;
+  readonly clearSgid: boolean;
+  readonly name: Buffer;
+  readonly value: Buffer;
+}
+
+/** struct fuse_setxattr_in, the name and the value. `extended`: with the fields that SETXATTR_EXT adds. */
+export function decodeSetxattr(body: RequestReader, extended: boolean): SetxattrMessage {
   const [size, flags] = [body.u32(), body.u32()];
+  const more = extended ? body.u32() : 0;
+  if (extended) body.skip(4);
   const name = decodeXattrName(body);
   if (size > XATTR_VALUE_BYTES_MAX) throw new FsError('E2BIG');
-  return { flags, name, value: body.bytes(size) };
+  return { flags, clearSgid: (more & SETXATTR_ACL_KILL_SGID) !== 0, name, value: body.bytes(size) };
 }
 
 /** A value or list, or with `size` 0 only its length: struct fuse_getxattr_out. Throws FsError ERANGE when it is longer. */

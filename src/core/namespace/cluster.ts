@@ -46,6 +46,8 @@ export function initCluster(rows: Rows, index: number, command: InitCluster): Ap
     parent: ROOT_INO,
     symlinkTarget: EMPTY_BYTES,
     hasXattrs: false,
+    hasAccessAcl: false,
+    hasDefaultAcl: false,
   });
   return done(index);
 }

@@ -33,11 +33,12 @@ export async function makeNode(
   signal?: AbortSignal,
 ): Promise<Attr> {
   if (!unnamed) checkName(name);
-  const { uid, gid } = caller;
+  const { uid, gid, umask = 0 } = caller;
   const node = op.makeNode({
     parent,
     name,
     mode,
+    umask,
     uid,
     gid,
     rdev,

@@ -1,15 +1,18 @@
 import { FsError } from '../../base/errno.ts';
 import type { Ino } from '../../base/ids.ts';
 import { XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX } from '../../base/limits.ts';
+import { aclKindOf, hasAcl } from '../../core/namespace/posix-acl.ts';
+import type { SetXattrOptions } from '../../ports/file-system.ts';
 import type { VfsCore } from '../core.ts';
 import * as op from './op.ts';
 
-/** Access control lists (system.posix_acl_*) are not supported: nothing would enforce them. */
 const NAMESPACES = ['user.', 'trusted.', 'security.'].map((prefix) => new TextEncoder().encode(prefix));
 
 /** Throws EOPNOTSUPP, ERANGE or EINVAL as xattr(7) and setxattr(2) have it. */
 function checkName(name: Uint8Array): void {
   if (name.length === 0 || name.length > XATTR_NAME_BYTES_MAX) throw new FsError('ERANGE', 'attribute name');
+  // The only ones in `system.` that mean something; front ends that cannot enforce them refuse them.
+  if (aclKindOf(name) !== undefined) return;
   const known = NAMESPACES.find((prefix) => prefix.every((byte, i) => name[i] === byte));
   if (!known) throw new FsError('EOPNOTSUPP', 'attribute namespace');
   if (name.length === known.length) throw new FsError('EINVAL', 'attribute name');
@@ -25,6 +28,9 @@ export async function getxattr(
   // The kernel asks for security.capability before writes: answered from the attributes in nearly all cases.
   const attr = await core.meta.getattr(ino, signal);
   if (!attr.hasXattrs) throw new FsError('ENODATA');
+  // And for the access list of everything on a path that is not the caller's own.
+  const acl = aclKindOf(name);
+  if (acl !== undefined && !hasAcl(attr, acl)) throw new FsError('ENODATA');
   return await core.meta.getxattr(ino, name, signal);
 }
 
@@ -42,12 +48,12 @@ export async function setxattr(
   ino: Ino,
   name: Uint8Array,
   value: Uint8Array,
-  flags: number,
+  { flags, clearSgid = false }: SetXattrOptions,
   signal?: AbortSignal,
 ): Promise<void> {
   checkName(name);
   if (value.length > XATTR_VALUE_BYTES_MAX) throw new FsError('E2BIG', 'attribute value');
-  await core.commit([op.setXattr({ ino, name, value, flags })], { signal });
+  await core.commit([op.setXattr({ ino, name, value, flags, clearSgid })], { signal });
 }
 
 export async function removexattr(
@@ -57,5 +63,8 @@ export async function removexattr(
   signal?: AbortSignal,
 ): Promise<void> {
   checkName(name);
+  const acl = aclKindOf(name);
+  // setfacl(1) removes what need not be there, of every file of a tree.
+  if (acl !== undefined && !hasAcl(await core.meta.getattr(ino, signal), acl)) return;
   await core.commit([op.removeXattr(ino, name)], { signal });
 }

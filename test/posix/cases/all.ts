@@ -1,4 +1,5 @@
 import type { PosixCase } from '../posix-case.ts';
+import { aclCases } from './acls.ts';
 import { directoryCases } from './directories.ts';
 import { fileCases } from './files.ts';
 import { linkCases } from './links.ts';
@@ -7,7 +8,9 @@ import { permissionCases } from './permissions.ts';
 import { refusalCases } from './refusals.ts';
 import { rangeCases } from './ranges.ts';
 import { renameCases } from './renames.ts';
+import { setIdCases } from './set-id.ts';
 import { specialCases } from './special.ts';
+import { xattrCases } from './xattrs.ts';
 
 export const POSIX_CASES: readonly PosixCase[] = [
   ...fileCases,
@@ -18,5 +21,8 @@ export const POSIX_CASES: readonly PosixCase[] = [
   ...linkCases,
   ...metadataCases,
   ...permissionCases,
+  ...setIdCases,
+  ...aclCases,
+  ...xattrCases,
   ...specialCases,
 ];

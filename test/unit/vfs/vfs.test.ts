@@ -527,31 +527,6 @@ describe('names', () => {
   });
 });
 
-describe('extended attributes', () => {
-  it('go through, within their namespaces', async () => {
-    const { vfs } = new Cluster().mount();
-    const { ino } = await createFile(vfs, 'f');
-    assert.equal(await errnoOf(vfs.getxattr(ino, bytes('user.a'))), 'ENODATA');
-    assert.deepEqual(await vfs.listxattr(ino), []);
-    await vfs.setxattr(ROOT, ino, bytes('user.a'), bytes('1'), 0);
-    assert.equal(text(await vfs.getxattr(ino, bytes('user.a'))), '1');
-    assert.deepEqual((await vfs.listxattr(ino)).map(text), ['user.a']);
-    assert.equal(await errnoOf(vfs.setxattr(ROOT, ino, bytes('user.a'), bytes('2'), 1)), 'EEXIST');
-    assert.equal(await errnoOf(vfs.setxattr(ROOT, ino, bytes('user.b'), bytes('2'), 2)), 'ENODATA');
-    assert.equal(
-      await errnoOf(vfs.setxattr(ROOT, ino, bytes('system.posix_acl_access'), bytes('2'), 0)),
-      'EOPNOTSUPP',
-    );
-    assert.equal(
-      await errnoOf(vfs.setxattr(ROOT, ino, bytes('user.big'), new Uint8Array(65_537), 0)),
-      'E2BIG',
-    );
-    assert.equal(await errnoOf(vfs.getxattr(ino, bytes(`user.${'x'.repeat(255)}`))), 'ERANGE');
-    await vfs.removexattr(ROOT, ino, bytes('user.a'));
-    assert.equal(await errnoOf(vfs.removexattr(ROOT, ino, bytes('user.a'))), 'ENODATA');
-  });
-});
-
 describe('reading', () => {
   it('fetches the blocks of one request together and those ahead before they are asked for', async () => {
     const cluster = new Cluster();

@@ -1,3 +1,4 @@
+import { assert } from '../../../base/assert.ts';
 import { EMPTY_BYTES } from '../../../base/bytes.ts';
 import { LINK_COUNT_MAX, SYMLINK_TARGET_BYTES_MAX } from '../../../base/limits.ts';
 import type { Attr, MakeNode, OpResult, Unnamed } from '../../../gen/ringfs/v1/namespace.ts';
@@ -14,6 +15,8 @@ import {
 } from '../context.ts';
 import { takeIno } from '../counters.ts';
 import { checkName } from '../names.ts';
+import { inheritAcl } from '../posix-acl.ts';
+import { readAcl, writeAcl } from '../xattrs.ts';
 
 const S_IFIFO = 0o010000;
 const S_IFCHR = 0o020000;
@@ -35,6 +38,7 @@ export function makeNode(ctx: CommitContext, op: MakeNode): OpResult {
 
   const attr = newInode(ctx, op, parent, takeIno(ctx.rows, ctx.index));
   ctx.insert(attr);
+  if (parent.hasDefaultAcl) inheritAcls(ctx, attr, parent);
   ctx.putDentry(parentIno, op.name, attr);
   ctx.updateDirectory(parentIno, 1, directory ? 1 : 0);
   return { ino: attr.ino, offset: 0 };
@@ -63,13 +67,26 @@ function checkType(op: MakeNode): void {
   }
 }
 
+/** What the parent's default list gives to a new inode: both lists to a directory, the access list to others, none to a symlink. */
+function inheritAcls(ctx: CommitContext, attr: Attr, parent: Attr): void {
+  if ((attr.mode & S_IFMT) === S_IFLNK) return;
+  const acl = readAcl(ctx, parent, 'default');
+  assert(acl !== undefined, 'the default access list that the attributes promise');
+  const { mode, access } = inheritAcl(acl, attr.mode);
+  const changes: Partial<Attr> = { mode };
+  if (access !== undefined) Object.assign(changes, writeAcl(ctx, attr, 'access', access));
+  if (isDirectory(attr)) Object.assign(changes, writeAcl(ctx, attr, 'default', acl));
+  ctx.update(attr, changes, false);
+}
+
 function newInode(ctx: CommitContext, op: MakeNode, parent: Attr, ino: number): Attr {
   const type = op.mode & S_IFMT;
   const directory = type === S_IFDIR;
   const device = type === S_IFCHR || type === S_IFBLK;
   // A set-group-ID directory hands its group down, and to directories the bit itself (inode(7)).
   const inherits = (parent.mode & S_ISGID) !== 0;
-  let mode = op.mode;
+  // Where a default access list is inherited, it takes the place of the umask (umask(2)).
+  let mode = parent.hasDefaultAcl ? op.mode : op.mode & ~(op.umask & 0o777);
   if (inherits && directory) mode |= S_ISGID;
   if (type === S_IFLNK) mode = S_IFLNK | 0o777;
   const { sec, nsec } = ctx.time;
@@ -95,5 +112,7 @@ function newInode(ctx: CommitContext, op: MakeNode, parent: Attr, ino: number): 
     parent: directory ? parent.ino : 0,
     symlinkTarget: op.symlinkTarget.length === 0 ? EMPTY_BYTES : op.symlinkTarget.slice(),
     hasXattrs: false,
+    hasAccessAcl: false,
+    hasDefaultAcl: false,
   };
 }

@@ -2,7 +2,9 @@ import { FILE_SIZE_BYTES_MAX } from '../../../base/limits.ts';
 import type { Attr, OpResult, SetAttr } from '../../../gen/ringfs/v1/namespace.ts';
 import { checkRegular, punchContent } from '../content.ts';
 import { type CommitContext, fail, isDirectory, S_IFMT, S_ISGID, S_ISUID, S_IXGRP } from '../context.ts';
+import { chmodAcl } from '../posix-acl.ts';
 import { checkTime } from '../times.ts';
+import { readAcl, writeAcl } from '../xattrs.ts';
 
 /** chmod, chown, utimensat, truncate: what the op does not name stays. */
 export function setAttr(ctx: CommitContext, op: SetAttr): OpResult {
@@ -12,7 +14,11 @@ export function setAttr(ctx: CommitContext, op: SetAttr): OpResult {
   if (op.uid !== undefined) changes.uid = op.uid;
   if (op.gid !== undefined) changes.gid = op.gid;
   let mode = attr.mode;
-  if (op.mode !== undefined) mode = (attr.mode & S_IFMT) | (op.mode & 0o7777);
+  if (op.mode !== undefined) {
+    mode = (attr.mode & S_IFMT) | (op.mode & 0o7777);
+    const acl = readAcl(ctx, attr, 'access');
+    if (acl !== undefined) Object.assign(changes, writeAcl(ctx, attr, 'access', chmodAcl(acl, mode)));
+  }
   changes.mode = op.clearSuidSgid ? withoutSuidSgid(mode) : mode;
   if (op.atime !== undefined) {
     changes.atimeSec = op.atime.sec;

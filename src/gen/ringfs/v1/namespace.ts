@@ -42,6 +42,10 @@ export interface Attr {
   /** symlinks only */
   symlinkTarget: Uint8Array;
   hasXattrs: boolean;
+  /** the inode has the attribute system.posix_acl_access; its mask is the mode's group bits */
+  hasAccessAcl: boolean;
+  /** directories only: what is made in it inherits system.posix_acl_default */
+  hasDefaultAcl: boolean;
 }
 
 /** One directory entry; also the dentry row. */
@@ -80,12 +84,14 @@ export interface Chunk {
 export interface MakeNode {
   parent: number;
   name: Uint8Array;
-  /** type and permissions, umask already applied */
+  /** type and permissions as asked for */
   mode: number;
   uid: number;
   gid: number;
   rdev: number;
   symlinkTarget: Uint8Array;
+  /** taken from the mode unless the parent has a default access list (umask(2)); never of a symlink */
+  umask: number;
   /** `name` is ignored, `parent` gives its group and defaults and does not change */
   unnamed?: Unnamed | undefined;
 }
@@ -202,6 +208,8 @@ export interface SetXattr {
   value: Uint8Array;
   /** XATTR_CREATE 1, XATTR_REPLACE 2 */
   flags: number;
+  /** with system.posix_acl_access: the caller may not keep S_ISGID */
+  clearSgid: boolean;
 }
 
 export interface RemoveXattr {
@@ -411,6 +419,8 @@ function createBaseAttr(): Attr {
     parent: 0,
     symlinkTarget: new Uint8Array(0),
     hasXattrs: false,
+    hasAccessAcl: false,
+    hasDefaultAcl: false,
   };
 }
 
@@ -478,6 +488,12 @@ export const Attr: MessageFns<Attr> = {
     }
     if (message.hasXattrs !== false) {
       writer.uint32(168).bool(message.hasXattrs);
+    }
+    if (message.hasAccessAcl !== false) {
+      writer.uint32(176).bool(message.hasAccessAcl);
+    }
+    if (message.hasDefaultAcl !== false) {
+      writer.uint32(184).bool(message.hasDefaultAcl);
     }
     return writer;
   },
@@ -661,6 +677,22 @@ export const Attr: MessageFns<Attr> = {
             }
 
             message.hasXattrs = reader.bool();
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.hasAccessAcl = reader.bool();
+            continue;
+          }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.hasDefaultAcl = reader.bool();
             continue;
           }
         }
@@ -940,6 +972,7 @@ function createBaseMakeNode(): MakeNode {
     gid: 0,
     rdev: 0,
     symlinkTarget: new Uint8Array(0),
+    umask: 0,
     unnamed: undefined,
   };
 }
@@ -966,6 +999,9 @@ export const MakeNode: MessageFns<MakeNode> = {
     }
     if (message.symlinkTarget.length !== 0) {
       writer.uint32(58).bytes(message.symlinkTarget);
+    }
+    if (message.umask !== 0) {
+      writer.uint32(64).uint32(message.umask);
     }
     if (message.unnamed !== undefined) {
       Unnamed.encode(message.unnamed, writer.uint32(114).fork()).join();
@@ -1040,6 +1076,14 @@ export const MakeNode: MessageFns<MakeNode> = {
             }
 
             message.symlinkTarget = reader.bytes();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.umask = reader.uint32();
             continue;
           }
           case 14: {
@@ -1965,7 +2009,7 @@ export const CopyRange: MessageFns<CopyRange> = {
 };
 
 function createBaseSetXattr(): SetXattr {
-  return { ino: 0, name: new Uint8Array(0), value: new Uint8Array(0), flags: 0 };
+  return { ino: 0, name: new Uint8Array(0), value: new Uint8Array(0), flags: 0, clearSgid: false };
 }
 
 export const SetXattr: MessageFns<SetXattr> = {
@@ -1981,6 +2025,9 @@ export const SetXattr: MessageFns<SetXattr> = {
     }
     if (message.flags !== 0) {
       writer.uint32(32).uint32(message.flags);
+    }
+    if (message.clearSgid !== false) {
+      writer.uint32(40).bool(message.clearSgid);
     }
     return writer;
   },
@@ -2028,6 +2075,14 @@ export const SetXattr: MessageFns<SetXattr> = {
             }
 
             message.flags = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.clearSgid = reader.bool();
             continue;
           }
         }

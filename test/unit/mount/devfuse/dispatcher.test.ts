@@ -6,6 +6,8 @@ import { Dispatcher } from '../../../../mount/devfuse/dispatcher.ts';
 import { FOPEN, OPCODE } from '../../../../mount/devfuse/protocol/constants.ts';
 import { ERRNO, FsError } from '../../../../src/base/errno.ts';
 import { type Ino, ROOT_INO } from '../../../../src/base/ids.ts';
+import { formatAcl } from '../../../../src/core/namespace/posix-acl.ts';
+import { acl } from '../../../support/acls.ts';
 import {
   cstrings,
   type DecodedReply,
@@ -75,8 +77,8 @@ class Harness {
     return done;
   }
 
-  async initialized(): Promise<this> {
-    const reply = await this.call(OPCODE.INIT, initBody());
+  async initialized(flags?: number): Promise<this> {
+    const reply = await this.call(OPCODE.INIT, initBody(flags));
     assert.equal(reply.errno, 0);
     await this.dispatcher.initialized;
     return this;
@@ -372,12 +374,57 @@ describe('Dispatcher', () => {
     assert.equal(h.fileSystem.inodes(), inodes);
   });
 
-  it('has no access lists: system attributes are refused', async () => {
+  it('has access lists, and nothing else in system.', async () => {
     const h = await new Harness().initialized();
-    const acl = Buffer.concat([u32s(100, 0), cstrings('system.posix_acl_access')]);
-    assert.equal((await h.call(OPCODE.GETXATTR, acl)).errno, ERRNO.EOPNOTSUPP);
-    const user = Buffer.concat([u32s(100, 0), cstrings('user.x')]);
-    assert.equal((await h.call(OPCODE.GETXATTR, user)).errno, ERRNO.ENODATA);
+    const get = (name: string) => h.call(OPCODE.GETXATTR, Buffer.concat([u32s(100, 0), cstrings(name)]));
+    assert.equal((await get('system.posix_acl_access')).errno, ERRNO.ENODATA);
+    assert.equal((await get('system.nfs4_acl')).errno, ERRNO.EOPNOTSUPP);
+    assert.equal((await get('user.x')).errno, ERRNO.ENODATA);
+    const value = Buffer.from(formatAcl(acl('u::rwx,u:7:r--,g::r-x,m::r-x,o::---')));
+    const body = (flags: number) =>
+      Buffer.concat([u32s(value.length, 0, flags, 0), cstrings('system.posix_acl_access'), value]);
+    await h.fileSystem.setattr(CALLER, ROOT_INO, { mode: 0o2755 });
+    assert.equal((await h.call(OPCODE.SETXATTR, body(0))).errno, 0);
+    assert.equal((await h.fileSystem.getattr(ROOT_INO)).mode & 0o7777, 0o2750);
+    assert.deepEqual((await get('system.posix_acl_access')).body, value);
+    assert.equal((await h.call(OPCODE.SETXATTR, body(1))).errno, 0);
+    assert.equal((await h.fileSystem.getattr(ROOT_INO)).mode & 0o7777, 0o750);
+  });
+
+  it('has none from a kernel that would not enforce them, and shows none', async () => {
+    const setxattrExt = 1 << 29;
+    const h = await new Harness().initialized(0xffff_ffff - setxattrExt);
+    const value = formatAcl(acl('u::rwx,u:7:r--,g::r-x,m::r-x,o::---'));
+    await h.fileSystem.setxattr(CALLER, ROOT_INO, Buffer.from('system.posix_acl_access'), value, {
+      flags: 0,
+    });
+    const get = Buffer.concat([u32s(100, 0), cstrings('system.posix_acl_access')]);
+    assert.equal((await h.call(OPCODE.GETXATTR, get)).errno, ERRNO.EOPNOTSUPP);
+    assert.equal((await h.call(OPCODE.LISTXATTR, u32s(100, 0))).body.length, 0);
+    const set = Buffer.concat([u32s(1, 0), cstrings('user.a'), Buffer.from('v')]);
+    assert.equal((await h.call(OPCODE.SETXATTR, set)).errno, 0, 'the short struct fuse_setxattr_in');
+  });
+
+  it('lists trusted. for root only', async () => {
+    const h = await new Harness().initialized();
+    for (const name of ['trusted.t', 'user.u']) {
+      await h.fileSystem.setxattr(CALLER, ROOT_INO, Buffer.from(name), Buffer.from('v'), { flags: 0 });
+    }
+    const list = async (uid: number) =>
+      (await h.call(OPCODE.LISTXATTR, u32s(100, 0), { uid })).body.toString();
+    assert.equal(await list(0), 'trusted.t\0user.u\0');
+    assert.equal(await list(7), 'user.u\0');
+  });
+
+  it('takes the umask from what is created', async () => {
+    const h = await new Harness().initialized();
+    const made = [
+      await h.call(OPCODE.MKDIR, Buffer.concat([u32s(0o777, 0o027), cstrings('d')])),
+      await h.call(OPCODE.MKNOD, Buffer.concat([u32s(0o010666, 0, 0o027, 0), cstrings('p')])),
+      await h.call(OPCODE.CREATE, Buffer.concat([u32s(0o102, 0o666, 0o027, 0), cstrings('f')])),
+    ];
+    const modes = made.map(async (reply) => (await h.fileSystem.getattr(inoOf(reply) as Ino)).mode & 0o777);
+    assert.deepEqual(await Promise.all(modes), [0o750, 0o640, 0o640]);
   });
 
   it('logs errors of the file system that are EIO, and no others', async () => {

@@ -4,6 +4,9 @@ import { millisecondsOf, modificationTimeOf } from '../../../../mount/fuse-nativ
 import { componentsOf, joinNames } from '../../../../mount/fuse-native/names.ts';
 import { PathOperations } from '../../../../mount/fuse-native/operations.ts';
 import { instantOf, statArray, statfsOf, statOf } from '../../../../mount/fuse-native/stat.ts';
+import { ROOT_INO } from '../../../../src/base/ids.ts';
+import { formatAcl } from '../../../../src/core/namespace/posix-acl.ts';
+import { acl } from '../../../support/acls.ts';
 import { attrFixture } from '../../../support/attr-fixture.ts';
 import { MemoryFileSystem } from '../../../support/memory-file-system.ts';
 
@@ -128,10 +131,19 @@ describe('PathOperations', () => {
     assert.deepEqual([uid, gid], [1000, 7]);
   });
 
-  it('has no access lists', async () => {
-    const { operations } = make();
+  it('has no access lists, and shows none', async () => {
+    const { operations, fileSystem } = make();
     await assert.rejects(operations.getxattrBytes('/', 'system.posix_acl_access'), { code: 'EOPNOTSUPP' });
     await operations.setxattr('/', 'user.a', Buffer.from('v'), 0);
     assert.equal(Buffer.from(await operations.getxattrBytes('/', 'user.a')).toString(), 'v');
+    const value = formatAcl(acl('u::rwx,u:7:r--,g::r-x,m::r-x,o::---'));
+    const caller = { uid: 0, gid: 0, pid: 0 };
+    const name = Buffer.from('system.posix_acl_access');
+    await fileSystem.setxattr(caller, ROOT_INO, name, value, { flags: 0 });
+    const names = await operations.listxattrBytes('/');
+    assert.deepEqual(
+      names.map((bytes) => Buffer.from(bytes).toString()),
+      ['user.a'],
+    );
   });
 });

@@ -11,6 +11,7 @@ import {
 import { DirectoryPacker, entriesPerReply } from '../../../../../mount/devfuse/protocol/directories.ts';
 import {
   decodeBatchForget,
+  decodeMkdir,
   decodeMknod,
   decodeRename2,
   encodeEntry,
@@ -24,7 +25,12 @@ import {
   encodeWrite,
 } from '../../../../../mount/devfuse/protocol/files.ts';
 import { decodeHeader, encodeError, finishReply } from '../../../../../mount/devfuse/protocol/header.ts';
-import { decodeInit, encodeInit, negotiate } from '../../../../../mount/devfuse/protocol/init.ts';
+import {
+  decodeInit,
+  encodeInit,
+  hasAccessLists,
+  negotiate,
+} from '../../../../../mount/devfuse/protocol/init.ts';
 import { encodeInvalInode } from '../../../../../mount/devfuse/protocol/notices.ts';
 import { RequestReader } from '../../../../../mount/devfuse/protocol/wire.ts';
 import { decodeSetxattr, encodeXattr } from '../../../../../mount/devfuse/protocol/xattrs.ts';
@@ -146,7 +152,7 @@ describe('FUSE INIT', () => {
       '07000000' +
         '26000000' +
         '00001000' +
-        '29e04410' +
+        '69e05430' +
         '4000' +
         '3000' +
         '00001000' +
@@ -159,6 +165,15 @@ describe('FUSE INIT', () => {
   it('without MAX_PAGES writes at most 32 pages', () => {
     const negotiated = negotiate({ major: 7, minor: 26, maxReadahead: 0, flags: 1 }, INIT_OPTIONS)!;
     assert.deepEqual([negotiated.minor, negotiated.maxWriteBytes, negotiated.flags], [26, 131_072, 1]);
+  });
+
+  it('has access lists and the umask only from a kernel that says when one takes the set-group-ID bit', () => {
+    const setxattrExt = 1 << 29;
+    const of = (flags: number) => negotiate({ major: 7, minor: 40, maxReadahead: 0, flags }, INIT_OPTIONS)!;
+    assert.equal(hasAccessLists(of(0xffff_ffff)), true);
+    const older = of(0xffff_ffff & ~setxattrExt);
+    assert.equal(hasAccessLists(older), false);
+    assert.equal(older.flags & ((1 << 6) | (1 << 20) | setxattrExt), 0);
   });
 
   it('asks a newer kernel for version 7, and refuses an older one', () => {
@@ -263,7 +278,12 @@ describe('FUSE attributes', () => {
 describe('FUSE names and files', () => {
   it('decodes MKNOD, RENAME2, BATCH_FORGET', () => {
     const mknod = decodeMknod(reader('a4210000' + '03010000' + '12000000' + '00000000' + '6e756c6c00'));
-    assert.deepEqual([mknod.mode, mknod.rdev, mknod.name.toString()], [0o20644, 0x103, 'null']);
+    assert.deepEqual(
+      [mknod.mode, mknod.rdev, mknod.umask, mknod.name.toString()],
+      [0o20644, 0x103, 0o22, 'null'],
+    );
+    const mkdir = decodeMkdir(reader('ed410000' + '17000000' + '6400'));
+    assert.deepEqual([mkdir.mode, mkdir.umask, mkdir.name.toString()], [0o755, 0o27, 'd']);
     const rename = decodeRename2(reader('0500000000000000' + '02000000' + '00000000' + '6100' + '626200'));
     assert.deepEqual(
       [rename.newParent, rename.flags, rename.name.toString(), rename.newName.toString()],
@@ -289,7 +309,10 @@ describe('FUSE names and files', () => {
 
   it('decodes CREATE, READ, WRITE', () => {
     const create = decodeCreate(reader('c2800000' + 'a4810000' + '12000000' + '00000000' + '6600'));
-    assert.deepEqual([create.flags, create.mode, create.name.toString()], [0o100302, 0o644, 'f']);
+    assert.deepEqual(
+      [create.flags, create.mode, create.umask, create.name.toString()],
+      [0o100302, 0o644, 0o22, 'f'],
+    );
     const readBody = ['0100000000000000', '0000000001000000', '00100000', '00'.repeat(20)].join('');
     assert.deepEqual(decodeRead(reader(readBody)), { handle: 1, offset: 0x1_0000_0000, size: 4096 });
     const write = decodeWrite(
@@ -318,10 +341,13 @@ describe('FUSE names and files', () => {
   });
 
   it('decodes SETXATTR, encodes a value and its size', () => {
-    const { flags, name, value } = decodeSetxattr(
-      reader('03000000' + '01000000' + '757365722e6100' + '010203'),
-    );
-    assert.deepEqual([flags, name.toString(), [...value]], [1, 'user.a', [1, 2, 3]]);
+    const tail = '757365722e6100' + '010203';
+    const short = decodeSetxattr(reader(`0300000001000000${tail}`), false);
+    const expected = { flags: 1, clearSgid: false, name: Buffer.from('user.a'), value: Buffer.of(1, 2, 3) };
+    assert.deepEqual(short, expected);
+    const long = (more: string): unknown => decodeSetxattr(reader(`0300000001000000${more}${tail}`), true);
+    assert.deepEqual(long('0000000000000000'), expected);
+    assert.deepEqual(long('0100000000000000'), { ...expected, clearSgid: true });
     assert.equal(bodyHex(encodeXattr(Buffer.from('abc'), 0)), '03000000' + '00000000');
     assert.equal(bodyHex(encodeXattr(Buffer.from('abc'), 3)), '616263');
     assert.throws(() => encodeXattr(Buffer.from('abc'), 2), { code: 'ERANGE' });
