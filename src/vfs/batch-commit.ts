@@ -38,6 +38,7 @@ export async function commitBatches(
   }
   try {
     return await core.commit(ops, {
+      sameSession: state.exclusiveLocks > 0,
       ...(commit.ifVersion === undefined
         ? {}
         : {

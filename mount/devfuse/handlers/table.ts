@@ -5,6 +5,7 @@ import { fsyncdir, opendir, readdir, readdirplus, releasedir } from './directori
 import { link, lookup, mkdir, mknod, symlink } from './entry.ts';
 import { create, flush, fsync, open, read, release, write } from './files.ts';
 import type { Handler } from './handler.ts';
+import { getlk, setlk, setlkw } from './locks.ts';
 import { readlink, rename, rename2, rmdir, unlink } from './namespace.ts';
 import { getxattr, listxattr, removexattr, setxattr } from './xattrs.ts';
 
@@ -12,7 +13,7 @@ const destroy: Handler = async () => ({ message: encodeEmpty() });
 
 /**
  * What answers each request. What is not here is answered ENOSYS, after which the kernel does it itself (ACCESS under
- * default_permissions, LSEEK, locks, POLL) or tells the application EOPNOTSUPP, and mostly does not ask again. INIT, FORGET,
+ * default_permissions, LSEEK, POLL) or tells the application EOPNOTSUPP, and mostly does not ask again. INIT, FORGET,
  * BATCH_FORGET and INTERRUPT belong to the dispatcher: they are about the connection, or have no reply.
  */
 export const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
@@ -45,5 +46,8 @@ export const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [OPCODE.SETXATTR, setxattr],
   [OPCODE.LISTXATTR, listxattr],
   [OPCODE.REMOVEXATTR, removexattr],
+  [OPCODE.GETLK, getlk],
+  [OPCODE.SETLK, setlk],
+  [OPCODE.SETLKW, setlkw],
   [OPCODE.DESTROY, destroy],
 ]);

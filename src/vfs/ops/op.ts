@@ -1,10 +1,12 @@
 import type {
   AppendExtents,
+  CancelLock,
   Extent,
   MakeNode,
   Op,
   Rename,
   SetAttr,
+  SetLock,
   SetXattr,
   WriteExtents,
 } from '../../gen/ringfs/v1/namespace.ts';
@@ -27,6 +29,8 @@ export const appendExtents = (value: AppendExtents): Op => op({ $case: 'appendEx
 export const setXattr = (value: SetXattr): Op => op({ $case: 'setXattr', value });
 export const removeXattr = (ino: number, name: Uint8Array): Op =>
   op({ $case: 'removeXattr', value: { ino, name } });
+export const setLock = (value: SetLock): Op => op({ $case: 'setLock', value });
+export const cancelLock = (value: CancelLock): Op => op({ $case: 'cancelLock', value });
 
 const NO_BYTES = new Uint8Array(0);
 

@@ -2,6 +2,7 @@ import type { PosixCase } from '../posix-case.ts';
 import { directoryCases } from './directories.ts';
 import { fileCases } from './files.ts';
 import { linkCases } from './links.ts';
+import { lockCases } from './locks.ts';
 import { metadataCases } from './metadata.ts';
 import { permissionCases } from './permissions.ts';
 import { renameCases } from './renames.ts';
@@ -15,4 +16,5 @@ export const POSIX_CASES: readonly PosixCase[] = [
   ...metadataCases,
   ...permissionCases,
   ...specialCases,
+  ...lockCases,
 ];

@@ -11,6 +11,34 @@ export const protobufPackage = "ringfs.v1";
 
 export const protobufFileName = "ringfs/v1/namespace.proto";
 
+export const LockOutcome = {
+  /** NONE - not an operation on locks */
+  NONE: 0,
+  /** GRANTED - SetLock: done. CancelLock: it does not wait (any more); it may have been granted */
+  GRANTED: 1,
+  /** WAITING - in line; LockGranted follows */
+  WAITING: 2,
+  /** REFUSED - somebody else has it */
+  REFUSED: 3,
+  /** DEADLOCK - waiting would never end */
+  DEADLOCK: 4,
+  /** CANCELLED - CancelLock: it was in line and is not any more */
+  CANCELLED: 5,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type LockOutcome = typeof LockOutcome[keyof typeof LockOutcome];
+
+export namespace LockOutcome {
+  export type NONE = typeof LockOutcome.NONE;
+  export type GRANTED = typeof LockOutcome.GRANTED;
+  export type WAITING = typeof LockOutcome.WAITING;
+  export type REFUSED = typeof LockOutcome.REFUSED;
+  export type DEADLOCK = typeof LockOutcome.DEADLOCK;
+  export type CANCELLED = typeof LockOutcome.CANCELLED;
+  export type UNRECOGNIZED = typeof LockOutcome.UNRECOGNIZED;
+}
+
 /** Attributes of an inode; also the inode row. Times are seconds and nanoseconds since the epoch. */
 export interface Attr {
   /** below 2^53; the root directory is 1 */
@@ -181,6 +209,40 @@ export interface RemoveXattr {
   name: Uint8Array;
 }
 
+/** Both ends inclusive, each a number up to 2^63 - 1 (off_t) in two halves. */
+export interface LockRange {
+  firstHigh: number;
+  firstLow: number;
+  lastHigh: number;
+  lastLow: number;
+}
+
+/**
+ * Changes what `owner` has locked in a range of a file, as fcntl(2) or, with `flock`, flock(2) would. The owner is a number of
+ * the session's own. The two kinds do not see each other.
+ */
+export interface SetLock {
+  ino: number;
+  /** the range is the whole file */
+  flock: boolean;
+  owner: number;
+  range:
+    | LockRange
+    | undefined;
+  /** F_RDLCK 0, F_WRLCK 1, F_UNLCK 2 */
+  type: number;
+  /** who asks, for F_GETLK of the same session */
+  pid: number;
+  /** 0: do not wait; otherwise wait in line under this number, never used before by the session */
+  ticket: number;
+}
+
+/** Leaves the line of an inode's waiters. */
+export interface CancelLock {
+  ino: number;
+  ticket: number;
+}
+
 /**
  * One operation. An inode number of 2^53 - 1 - k in any of its fields stands for the inode made by the MakeNode that is
  * op k of the same commit, so that a file can be made and written in one commit.
@@ -198,6 +260,8 @@ export interface Op {
     | { $case: "punchHole"; value: PunchHole }
     | { $case: "setXattr"; value: SetXattr }
     | { $case: "removeXattr"; value: RemoveXattr }
+    | { $case: "setLock"; value: SetLock }
+    | { $case: "cancelLock"; value: CancelLock }
     | undefined;
 }
 
@@ -260,6 +324,8 @@ export interface OpResult {
   ino: number;
   /** AppendExtents: where the data went */
   offset: number;
+  /** SetLock and CancelLock */
+  lock?: LockOutcome | undefined;
 }
 
 export interface CommitOk {
@@ -1869,6 +1935,254 @@ export const RemoveXattr: MessageFns<RemoveXattr> = {
   },
 };
 
+function createBaseLockRange(): LockRange {
+  return { firstHigh: 0, firstLow: 0, lastHigh: 0, lastLow: 0 };
+}
+
+export const LockRange: MessageFns<LockRange> = {
+  encode(message: LockRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.firstHigh !== 0) {
+      writer.uint32(8).uint32(message.firstHigh);
+    }
+    if (message.firstLow !== 0) {
+      writer.uint32(16).uint32(message.firstLow);
+    }
+    if (message.lastHigh !== 0) {
+      writer.uint32(24).uint32(message.lastHigh);
+    }
+    if (message.lastLow !== 0) {
+      writer.uint32(32).uint32(message.lastLow);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LockRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLockRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.firstHigh = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.firstLow = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lastHigh = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.lastLow = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetLock(): SetLock {
+  return { ino: 0, flock: false, owner: 0, range: undefined, type: 0, pid: 0, ticket: 0 };
+}
+
+export const SetLock: MessageFns<SetLock> = {
+  encode(message: SetLock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0) {
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.flock !== false) {
+      writer.uint32(16).bool(message.flock);
+    }
+    if (message.owner !== 0) {
+      writer.uint32(24).uint64(message.owner);
+    }
+    if (message.range !== undefined) {
+      LockRange.encode(message.range, writer.uint32(34).fork()).join();
+    }
+    if (message.type !== 0) {
+      writer.uint32(40).uint32(message.type);
+    }
+    if (message.pid !== 0) {
+      writer.uint32(48).uint32(message.pid);
+    }
+    if (message.ticket !== 0) {
+      writer.uint32(56).uint64(message.ticket);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetLock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetLock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.flock = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.owner = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.range = LockRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.type = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.pid = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.ticket = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCancelLock(): CancelLock {
+  return { ino: 0, ticket: 0 };
+}
+
+export const CancelLock: MessageFns<CancelLock> = {
+  encode(message: CancelLock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0) {
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.ticket !== 0) {
+      writer.uint32(16).uint64(message.ticket);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelLock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelLock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ticket = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseOp(): Op {
   return { body: undefined };
 }
@@ -1908,6 +2222,12 @@ export const Op: MessageFns<Op> = {
         break;
       case "removeXattr":
         RemoveXattr.encode(message.body.value, writer.uint32(90).fork()).join();
+        break;
+      case "setLock":
+        SetLock.encode(message.body.value, writer.uint32(162).fork()).join();
+        break;
+      case "cancelLock":
+        CancelLock.encode(message.body.value, writer.uint32(170).fork()).join();
         break;
     }
     return writer;
@@ -2012,6 +2332,22 @@ export const Op: MessageFns<Op> = {
             }
 
             message.body = { $case: "removeXattr", value: RemoveXattr.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.body = { $case: "setLock", value: SetLock.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.body = { $case: "cancelLock", value: CancelLock.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -2482,7 +2818,7 @@ export const TouchedInode: MessageFns<TouchedInode> = {
 };
 
 function createBaseOpResult(): OpResult {
-  return { ino: 0, offset: 0 };
+  return { ino: 0, offset: 0, lock: undefined };
 }
 
 export const OpResult: MessageFns<OpResult> = {
@@ -2492,6 +2828,9 @@ export const OpResult: MessageFns<OpResult> = {
     }
     if (message.offset !== 0) {
       writer.uint32(16).uint64(message.offset);
+    }
+    if (message.lock !== undefined) {
+      writer.uint32(80).int32(message.lock);
     }
     return writer;
   },
@@ -2523,6 +2862,14 @@ export const OpResult: MessageFns<OpResult> = {
             }
 
             message.offset = longToNumber(reader.uint64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.lock = reader.int32() as any;
             continue;
           }
         }
