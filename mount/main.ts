@@ -22,6 +22,8 @@ export interface MountOptions extends MountFlags {
   /** How long an operation waits for the servers before it fails. */
   readonly timeoutMs: number;
   readonly allowOther: boolean;
+  /** Processes of all mounts exclude each other, else those of this mount. fuse-native has only the latter. */
+  readonly locks: 'cluster' | 'local';
 }
 
 export interface RunningMount {
@@ -125,7 +127,10 @@ function makeFrontEnd(
   const { noSuid = false, noDev = false, noExec = false } = options;
   const flags: MountFlags = { readOnly, noSuid, noDev, noExec };
   if (driver === 'devfuse')
-    return new DevfuseFrontEnd({ fileSystem, logger, timers }, { directory, allowOther, ...flags });
+    return new DevfuseFrontEnd(
+      { fileSystem, logger, timers },
+      { directory, allowOther, remoteLocks: options.locks === 'cluster', ...flags },
+    );
   const isRoot = process.getuid?.() === 0;
   return new FuseNativeFrontEnd(
     { fileSystem, logger, timers },

@@ -183,7 +183,7 @@ export class Dispatcher {
     const operation = opcodeName(opcode);
     const begun = this.#observer?.begin(operation) ?? 0;
     const controller = new AbortController();
-    this.#pending.set(unique, { pid: header.pid, controller });
+    this.#pending.set(unique, { pid: header.pid, controller, untilSignal: opcode === OPCODE.SETLKW });
     let errno = 0;
     try {
       this.#deliver(unique, await this.#handle(header, body, controller.signal));

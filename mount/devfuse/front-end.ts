@@ -39,6 +39,8 @@ export interface DevfuseOptions extends MountFlags {
   readonly attrTimeoutMs?: number;
   /** Threads of libuv's pool that wait for requests; UV_THREADPOOL_SIZE must leave some for others. Default 2. */
   readonly readers?: number;
+  /** Locks are the file system's; otherwise the kernel keeps them for this mount alone. Default false. */
+  readonly remoteLocks?: boolean;
 }
 
 /** The kernel's FUSE protocol over /dev/fuse, spoken by this process without a library. Linux, as root. */
@@ -108,13 +110,17 @@ export class DevfuseFrontEnd implements FrontEnd {
           maxReadaheadBytes: MAX_READAHEAD_BYTES,
           maxBackground: MAX_BACKGROUND,
           congestionThreshold: CONGESTION_THRESHOLD,
+          remoteLocks: this.#options.remoteLocks ?? false,
         },
         entryTimeoutMs: this.#options.entryTimeoutMs ?? 0,
         attrTimeoutMs: this.#options.attrTimeoutMs ?? 1000,
       },
     );
     const invalidations = new InvalidationQueue({ channel });
-    fileSystem.onInvalidate((list) => invalidations.push(list));
+    fileSystem.onInvalidate(
+      (list) => invalidations.push(list),
+      () => invalidations.idle(),
+    );
     void this.#run(device, channel, dispatcher, invalidations);
     return dispatcher;
   }

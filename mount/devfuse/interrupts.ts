@@ -7,6 +7,8 @@ export interface PendingRequest {
   /** Of the thread that waits; 0 when it is not of this process namespace. */
   readonly pid: number;
   readonly controller: AbortController;
+  /** It may wait for ever, and whoever makes it expects EINTR: fcntl(2) F_SETLKW, flock(2). */
+  readonly untilSignal: boolean;
 }
 
 /** What to do when the kernel says that the caller of a request got a signal. */
@@ -40,6 +42,10 @@ export class GracefulInterrupts implements InterruptPolicy {
   }
 
   interrupt(request: PendingRequest, isPending: () => boolean): void {
+    if (request.untilSignal) {
+      request.controller.abort(new FsError('EINTR'));
+      return;
+    }
     const endMs = this.#timers.nowMs() + GRACE_MS;
     const look = (): void => {
       if (!isPending()) return;

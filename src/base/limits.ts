@@ -132,6 +132,26 @@ export const LEASED_READ_TRIES_MAX = 4;
 /** Block identifiers in one KnownBlocks request: 128 KiB of hashes. */
 export const KNOWN_BLOCKS_PER_REQUEST_MAX = 4096;
 
+// Locks -------------------------------------------------------------------------------------------------------
+/** Ranges locked in one inode by all owners: they are one row. Beyond it ENOLCK. */
+export const LOCKS_PER_INODE_MAX = 4096;
+/** Requests that wait for locks of one inode. A release looks at each of them. Beyond it ENOLCK. */
+export const LOCK_WAITERS_PER_INODE_MAX = 1024;
+/** Inodes in which one session has locks: 32 buckets of this many. Its end drops all of them in one command. Beyond it ENOLCK. */
+export const LOCKED_INODES_PER_BUCKET_MAX = 512;
+/** Owners looked at in search of a deadlock; a longer chain is not noticed. Linux gives up after 10. */
+export const LOCK_DEADLOCK_WALK_MAX = 256;
+/** Inodes in whose lines one owner stands, each with a thread of its own. Beyond it ENOLCK. */
+export const LOCK_LINES_PER_OWNER_MAX = 1024;
+/** Who waits for a lock asks this often whether it still does, in case the notice was lost. */
+export const LOCK_POLL_MS = 5_000;
+/** A waiter that got a signal is let go after this long even if the servers have not confirmed that it left the line. */
+export const LOCK_CANCEL_WAIT_MS = 1_000;
+/** Pause between attempts to release what a closed descriptor had locked while the servers are gone. */
+export const LOCK_RELEASE_RETRY_MS = 500;
+/** Owners with locks, and inodes whose use of locks is remembered, in one mount. Beyond it ENOLCK. */
+export const LOCK_OWNERS_MAX = 65_536;
+
 // Orphans and block nodes at the meta leader -----------------------------------------------------------
 /** Unlinked inodes the leader keeps in mind; more stay in their rows and are found by the next scan. */
 export const ORPHAN_QUEUE_MAX = 100_000;

@@ -51,6 +51,8 @@ Mount options:
   cache=SIZE           memory for blocks that were read (default: 256M)
   timeout=SECONDS      how long an operation waits for the servers before it fails
                        (default: 30)
+  locks=WHERE          cluster (the default): flock and fcntl locks exclude processes of
+                       all mounts; local: only those of this one
   noallow_other        only the user who mounts may use it
   log=FILE             default: standard error with --foreground; in the background
                        /var/log/ringfs-mount-DIR.log, or under ~/.local/state/ringfs

@@ -82,6 +82,9 @@ export function changedBy(
         named(body.value.parent, body.value.name);
         named(body.value.newParent, body.value.newName);
         break;
+      case 'setLock':
+      case 'cancelLock':
+        break; // what is cached does not tell of locks
       default:
         inos.add(body.value.ino);
     }
@@ -159,6 +162,8 @@ class Effects {
         return;
       case 'setXattr':
       case 'removeXattr':
+      case 'setLock':
+      case 'cancelLock':
         return;
     }
   }

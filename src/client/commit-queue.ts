@@ -29,6 +29,8 @@ export interface CommitBody {
   readonly ops: readonly Op[];
   readonly preconditions: readonly Precondition[];
   readonly assumedBlocks: readonly Uint8Array[];
+  /** Fails when the session is lost before it was sent. */
+  readonly sameSession?: boolean;
 }
 
 export interface CommitQueueHooks {
@@ -195,6 +197,7 @@ export class CommitQueue {
       entry.settled = entry.abandoned;
     }
     this.#waiting.unshift(...unsent.filter((e) => !e.abandoned));
+    if (before !== 0) this.#refuseBound();
     const unknown = open.filter((e) => e.unrefused > 0);
     if (unknown.length === 0) return;
     this.unknownFates += unknown.length;
@@ -210,6 +213,16 @@ export class CommitQueue {
       entry.retry?.cancel();
       this.#settle(entry, () => entry.reject(error));
     }
+  }
+
+  /** Not sent, and of no use under another session. */
+  #refuseBound(): void {
+    const bound = this.#waiting.filter((entry) => entry.body.sameSession === true);
+    if (bound.length === 0) return;
+    const left = this.#waiting.filter((entry) => entry.body.sameSession !== true);
+    this.#waiting.splice(0, this.#waiting.length, ...left);
+    const error = new FsError('EIO', 'the session was lost before the commit was sent');
+    for (const entry of bound) this.#settle(entry, () => entry.reject(error));
   }
 
   #pump(): void {

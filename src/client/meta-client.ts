@@ -9,12 +9,20 @@ import {
 } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
 import type { MetaReply, MetaRequest, StatFsReply, Topology } from '../gen/ringfs/v1/meta.ts';
-import type { Attr, CommitOk, CommitRejected, CommitResult, Op } from '../gen/ringfs/v1/namespace.ts';
+import type {
+  Attr,
+  CommitOk,
+  CommitRejected,
+  CommitResult,
+  Op,
+  SetLock,
+} from '../gen/ringfs/v1/namespace.ts';
 import type { Instant, Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import {
   type CommitOptions,
   type InodeChange,
+  type LockEvent,
   type MetaService,
   PreconditionFailed,
 } from '../ports/meta-service.ts';
@@ -69,6 +77,7 @@ export class MetaClient implements MetaService {
   readonly #requests: MetaRequests;
   readonly #commits: CommitQueue;
   readonly #listeners: ChangeListener[] = [];
+  readonly #lockListeners: ((event: LockEvent) => void)[] = [];
   readonly #flights = new Map<string, Promise<unknown>>();
   #openInodes: (inos: readonly Ino[]) => readonly Ino[] = () => [];
   #commitCount = 0;
@@ -115,7 +124,7 @@ export class MetaClient implements MetaService {
         onNotLeader: (link, hint) => this.#leader.lost(link, 'not the leader any more', hint),
         onBroken: (link, reason) => this.#leader.lost(link, reason),
         onSessionUnknown: (link) => {
-          this.#session.lost(link.session);
+          this.#sessionLost(link.session);
           this.#leader.lost(link, 'session unknown');
         },
       },
@@ -217,6 +226,21 @@ export class MetaClient implements MetaService {
     return (await this.#requests.ask(request, 'statFs', this.#deadline('statfs', signal))).value;
   }
 
+  async getLock(
+    wanted: SetLock,
+    signal?: AbortSignal,
+  ): Promise<{ readonly held: SetLock; readonly ownSession: boolean } | undefined> {
+    const request = { $case: 'getLock' as const, value: { wanted } };
+    const { value } = await this.#requests.ask(request, 'getLock', this.#deadline('getlk', signal));
+    return value.held === undefined ? undefined : { held: value.held, ownSession: value.ownSession };
+  }
+
+  async lockWaits(ino: Ino, ticket: number, signal?: AbortSignal): Promise<boolean> {
+    const request = { $case: 'lockWait' as const, value: { ino, ticket } };
+    const reply = await this.#requests.ask(request, 'lockWait', this.#deadline('lock wait', signal));
+    return reply.value.waiting;
+  }
+
   /** The members of the meta cluster and the block nodes. Throws FsError. */
   async topology(signal?: AbortSignal): Promise<Topology> {
     const request = { $case: 'topology' as const, value: {} };
@@ -235,7 +259,8 @@ export class MetaClient implements MetaService {
     let assumedBlocks = options.assumedBlocks ?? [];
     for (let tries = 1; ; tries++) {
       const deadline = this.#deadline('commit', options.signal);
-      const body: CommitBody = { ops, preconditions: options.preconditions ?? [], assumedBlocks };
+      const { preconditions = [], sameSession = false } = options;
+      const body: CommitBody = { ops, preconditions, assumedBlocks, sameSession };
       const result = await this.#commits.submit(body, deadline);
       switch (result.body?.$case) {
         case 'ok':
@@ -267,6 +292,10 @@ export class MetaClient implements MetaService {
 
   onChange(listener: ChangeListener): void {
     this.#listeners.push(listener);
+  }
+
+  onLocks(listener: (event: LockEvent) => void): void {
+    this.#lockListeners.push(listener);
   }
 
   setOpenInodesProbe(probe: (inos: readonly Ino[]) => readonly Ino[]): void {
@@ -345,6 +374,7 @@ export class MetaClient implements MetaService {
     this.#time.newServer();
     if (link.hello.time !== undefined) this.#time.sample(link.hello.time, sentMs, receivedMs);
     this.#commits.connected(link);
+    this.#tellLocks({ type: 'reconnected' });
     this.topology().catch((error: unknown) => {
       this.#c.logger.debug({ err: error }, 'topology not learned');
     });
@@ -360,6 +390,7 @@ export class MetaClient implements MetaService {
     if (this.#session.lost(id)) {
       this.#c.logger.warn({ session: id }, 'the cluster has expired our session');
       this.#commits.sessionLost(id);
+      this.#tellLocks({ type: 'lost' });
     }
   }
 
@@ -377,6 +408,8 @@ export class MetaClient implements MetaService {
     } else if (body.$case === 'openInodesQuery') {
       const open = this.#probeOpen(body.value.inos as Ino[]);
       connection.send({ $case: 'openInodesReply', value: { queryId: body.value.queryId, open } });
+    } else if (body.$case === 'lockGranted') {
+      this.#tellLocks({ type: 'granted', ...body.value });
     } else if (body.$case === 'notLeader') {
       const link = this.#leader.link;
       if (link?.connection === connection) this.#leader.lost(link, 'not the leader any more', body.value);
@@ -411,6 +444,16 @@ export class MetaClient implements MetaService {
       changes.push({ ino: attr.ino as Ino, version: attr.version, dataChanged, removed });
     }
     this.#tell(changes);
+  }
+
+  #tellLocks(event: LockEvent): void {
+    for (const listener of this.#lockListeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        this.#c.logger.error({ err: asFsError(error) }, 'a listener for locks failed');
+      }
+    }
   }
 
   #tell(change: readonly InodeChange[] | undefined): void {

@@ -1,6 +1,13 @@
 import { FsError } from '../base/errno.ts';
 import { CALLS_IN_FLIGHT_MAX } from '../base/limits.ts';
-import type { Hello, MetaReply, MetaRequest, OpenInodesQuery, Recall } from '../gen/ringfs/v1/meta.ts';
+import type {
+  Hello,
+  LockGranted,
+  MetaReply,
+  MetaRequest,
+  OpenInodesQuery,
+  Recall,
+} from '../gen/ringfs/v1/meta.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { RpcPeer, RpcStreamHandler } from '../ports/rpc.ts';
 import type { LeaderContext, ReplyBody, RequestBody, ServerContext, SessionContext } from './context.ts';
@@ -8,11 +15,13 @@ import { blockNodeReport } from './handlers/block-node-report.ts';
 import { commit } from './handlers/commit.ts';
 import { getAttr } from './handlers/get-attr.ts';
 import { getChunks } from './handlers/get-chunks.ts';
+import { getLock } from './handlers/get-lock.ts';
 import { getXattr } from './handlers/get-xattr.ts';
 import { goodbye } from './handlers/goodbye.ts';
 import { checkCluster, helloReply, sessionOf } from './handlers/hello.ts';
 import { knownBlocks } from './handlers/known-blocks.ts';
 import { listXattr } from './handlers/list-xattr.ts';
+import { lockWait } from './handlers/lock-wait.ts';
 import { lookup } from './handlers/lookup.ts';
 import { openInodesReply } from './handlers/open-inodes-reply.ts';
 import { pingObserver, pingSession } from './handlers/ping.ts';
@@ -73,6 +82,10 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
 
   query(query: OpenInodesQuery): void {
     this.#c.peer.push({ $case: 'openInodesQuery', value: query });
+  }
+
+  lockGranted(granted: LockGranted): void {
+    this.#c.peer.push({ $case: 'lockGranted', value: granted });
   }
 
   /** Ends the stream, with the new leader's address when it is because of that and it is known. */
@@ -170,6 +183,10 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
         return { $case: 'getXattr', value: await getXattr(ctx, body.value) };
       case 'listXattr':
         return { $case: 'listXattr', value: await listXattr(ctx, body.value) };
+      case 'getLock':
+        return { $case: 'getLock', value: await getLock(ctx, body.value) };
+      case 'lockWait':
+        return { $case: 'lockWait', value: await lockWait(ctx, body.value) };
       default:
         throw new FsError('EINVAL', `unknown request ${body.$case}`);
     }

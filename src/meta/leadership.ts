@@ -95,13 +95,17 @@ export class Leadership {
   }
 
   /**
-   * Recalls what the applied commits changed. Synchronous with the applying, before any proposal of the batch resolves: the
+   * Recalls what the applied commits changed, and tells who got a lock. Synchronous with the applying, before any proposal of the batch resolves: the
    * recalls do not depend on whether anybody still waits for an answer. A duplicate changed nothing now; what it changed when
    * it was first applied was recalled then, by this leader, or is what a new leader's hold-back is for.
    */
   onApplied(batch: readonly Applied[]): void {
     const changes: SessionChange[] = [];
     for (const { outcome } of batch) {
+      // A client that is not connected asks when it is.
+      for (const { session, ino, ticket } of outcome.grants ?? []) {
+        this.sessions.get(session)?.link?.lockGranted({ ino, ticket });
+      }
       const body = outcome.result.body;
       if (body?.$case !== 'ok' || body.value.touched.length === 0) continue;
       for (const touched of body.value.touched) {

@@ -3,7 +3,7 @@ import {
   SESSION_TTL_MS,
   SESSIONS_EXPIRED_PER_COMMAND_MAX,
 } from '../base/limits.ts';
-import type { OpenInodesQuery, Recall } from '../gen/ringfs/v1/meta.ts';
+import type { LockGranted, OpenInodesQuery, Recall } from '../gen/ringfs/v1/meta.ts';
 import type { TimerHandle, Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { LeaseHolder, LeaseTable } from './leases.ts';
@@ -15,6 +15,7 @@ export interface SessionLink {
   readonly remote: string;
   recall(recall: Recall): void;
   query(query: OpenInodesQuery): void;
+  lockGranted(granted: LockGranted): void;
   close(): void;
 }
 

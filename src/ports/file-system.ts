@@ -61,12 +61,36 @@ export interface SetXattrOptions {
   readonly clearSgid?: boolean;
 }
 
+/** Who locks what, as the kernel says it. */
+export interface LockRequest {
+  /** The kernel's number for a process (fcntl) or an open file description (flock, F_OFD_SETLK). */
+  readonly owner: bigint;
+  /** flock(2), else fcntl(2). The two do not see each other. */
+  readonly flock: boolean;
+  readonly type: 'read' | 'write' | 'unlock';
+  /** Both inclusive, up to 2^63 - 1. */
+  readonly first: bigint;
+  readonly last: bigint;
+  readonly pid: number;
+}
+
+/** A lock that is in the way. */
+export interface HeldLock {
+  readonly type: 'read' | 'write';
+  readonly first: bigint;
+  readonly last: bigint;
+  /** 0 when the process is not of this mount. */
+  readonly pid: number;
+}
+
 export interface OpenResult {
   readonly handle: FileHandle;
   /** Pages that the kernel cached for this inode are still right: they need not be dropped. */
   readonly keepCache: boolean;
   /** O_DIRECT was asked for. */
   readonly directIo: boolean;
+  /** The file has been locked on this mount: `flush` must tell of every close(2), for reading too. */
+  readonly lockable: boolean;
 }
 
 /** Where a copy comes from or goes to. */
@@ -202,10 +226,31 @@ export interface FileSystem {
     length: number,
     signal?: AbortSignal,
   ): Promise<number>;
-  /** close(2) of one descriptor: everything written is durable when it resolves, and its errors are reported here. */
-  flush(ino: Ino, handle: FileHandle, signal?: AbortSignal): Promise<void>;
+  /**
+   * close(2) of one descriptor: everything written is durable when it resolves, and its errors are reported here. The fcntl(2)
+   * locks that `lockOwner` has in the file are released.
+   */
+  flush(ino: Ino, handle: FileHandle, signal?: AbortSignal, lockOwner?: bigint): Promise<void>;
   fsync(ino: Ino, handle: FileHandle, dataOnly: boolean, signal?: AbortSignal): Promise<void>;
-  /** The last descriptor is gone. */
+  /** F_GETLK. */
+  getlk(
+    ino: Ino,
+    handle: FileHandle,
+    request: LockRequest,
+    signal?: AbortSignal,
+  ): Promise<HeldLock | undefined>;
+  /**
+   * F_SETLK, flock(2); with `wait` F_SETLKW. Throws EAGAIN, EDEADLK, ENOLCK. When it throws EINTR nothing was locked. When it
+   * resolves, reads see what was written under locks that had to be released first.
+   */
+  setlk(
+    ino: Ino,
+    handle: FileHandle,
+    request: LockRequest,
+    wait: boolean,
+    signal?: AbortSignal,
+  ): Promise<void>;
+  /** The last descriptor is gone, and with it what was locked through it alone. */
   release(ino: Ino, handle: FileHandle): Promise<void>;
 
   opendir(ino: Ino, signal?: AbortSignal): Promise<FileHandle>;
@@ -235,8 +280,11 @@ export interface FileSystem {
   ): Promise<void>;
   removexattr(caller: Caller, ino: Ino, name: Uint8Array, signal?: AbortSignal): Promise<void>;
 
-  /** Where the front end is told what the kernel must forget. At most one. */
-  onInvalidate(listener: (invalidations: readonly CacheInvalidation[]) => void): void;
+  /** Where the front end is told what the kernel must forget. At most one. `told`: resolves when the kernel knows. */
+  onInvalidate(
+    listener: (invalidations: readonly CacheInvalidation[]) => void,
+    told?: () => Promise<void>,
+  ): void;
   /** Flushes everything and closes. */
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import type { Ino } from '../base/ids.ts';
 import type { DirEntry, StatFsReply } from '../gen/ringfs/v1/meta.ts';
-import type { Attr, Chunk, CommitOk, Op, Precondition } from '../gen/ringfs/v1/namespace.ts';
+import type { Attr, Chunk, CommitOk, Op, Precondition, SetLock } from '../gen/ringfs/v1/namespace.ts';
 import type { Instant } from './clock.ts';
 
 /** An inode changed through another client: whatever was derived from versions before `version` is stale. */
@@ -10,6 +10,15 @@ export interface InodeChange {
   readonly dataChanged: boolean;
   readonly removed: boolean;
 }
+
+/** What happens to this client's locks without its doing. */
+export type LockEvent =
+  /** A SetLock with this ticket that had to wait has its lock. */
+  | { readonly type: 'granted'; readonly ino: number; readonly ticket: number }
+  /** There was a time in which `granted` could get lost. */
+  | { readonly type: 'reconnected' }
+  /** The session has ended, and with it all of its locks and tickets. */
+  | { readonly type: 'lost' };
 
 /**
  * The metadata cluster as a client sees it. Reads are linearizable: they come from the leader or from state leased
@@ -51,6 +60,16 @@ export interface MetaService {
    */
   commit(ops: readonly Op[], options?: CommitOptions): Promise<CommitOk & { readonly index: number }>;
 
+  /** A lock that keeps `wanted` from being granted. Throws EINVAL. */
+  getLock(
+    wanted: SetLock,
+    signal?: AbortSignal,
+  ): Promise<{ readonly held: SetLock; readonly ownSession: boolean } | undefined>;
+  /** Whether a SetLock that had to wait still does. */
+  lockWaits(ino: Ino, ticket: number, signal?: AbortSignal): Promise<boolean>;
+  /** Called synchronously. */
+  onLocks(listener: (event: LockEvent) => void): void;
+
   /** The cluster's time as estimated here; stamps operations, so that times from different machines compare. */
   now(): Instant;
   /** Called synchronously for every change made through another client, before that change is acknowledged there, and
@@ -66,6 +85,8 @@ export interface CommitOptions {
   readonly assumedBlocks?: readonly Uint8Array[];
   readonly onMissing?: (blockIds: readonly Uint8Array[]) => Promise<void>;
   readonly signal?: AbortSignal;
+  /** Throws EIO when the session ends before the commit has taken effect: it relies on a lock of the session. */
+  readonly sameSession?: boolean;
 }
 
 /** A precondition of a commit does not hold; `current` says what does. Nothing was applied. */

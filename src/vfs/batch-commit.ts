@@ -40,6 +40,7 @@ export async function commitBatches(
   }
   try {
     return await core.commit(ops, {
+      sameSession: state.exclusiveLocks > 0,
       ...(commit.ifVersion === undefined
         ? {}
         : {

@@ -25,6 +25,8 @@ export type Committed = CommitOk & { readonly index: number };
 export interface CommitRequest {
   readonly preconditions?: readonly Precondition[];
   readonly signal?: AbortSignal | undefined;
+  /** See CommitOptions. */
+  readonly sameSession?: boolean;
   /** Runs in the same turn as the bookkeeping of the commit, before it. */
   readonly applied?: (ok: Committed) => void;
 }
@@ -99,6 +101,7 @@ export class VfsCore {
     const ok = await this.meta.commit(ops, {
       ...(request.preconditions ? { preconditions: request.preconditions } : {}),
       ...(request.signal ? { signal: request.signal } : {}),
+      ...(request.sameSession ? { sameSession: true } : {}),
     });
     request.applied?.(ok);
     this.changes++;

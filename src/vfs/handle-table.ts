@@ -15,6 +15,8 @@ export interface OpenFile {
   readonly readAhead: ReadAhead;
   /** The inode's error sequence as of the last report. */
   errorSeen: number;
+  /** Locks taken through it are gone without having been released. Nothing is written through it any more. */
+  locksLost: boolean;
 }
 
 export interface OpenDirectory {
@@ -59,6 +61,11 @@ export class HandleTable {
     const file = this.#files.get(handle);
     if (!file) throw new FsError('EBADF', 'no such file handle');
     return file;
+  }
+
+  /** Undefined once it was released. */
+  openFile(handle: FileHandle): OpenFile | undefined {
+    return this.#files.get(handle);
   }
 
   directory(handle: FileHandle): OpenDirectory {

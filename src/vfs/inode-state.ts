@@ -19,6 +19,8 @@ export class InodeState {
   /** Newest committed attributes seen, by version. */
   attr: Attr;
   handles = 0;
+  /** Owners here with an exclusive lock in it: what they wrote is worth nothing once the lock is lost. */
+  exclusiveLocks = 0;
   layout: Layout | undefined;
   readonly batches: Batch[] = [];
   open: OpenBatch | undefined;

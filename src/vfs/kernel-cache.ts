@@ -13,13 +13,23 @@ export class KernelCache {
   /** In order of use, oldest first. An inode that is not here has no pages worth keeping. */
   readonly #pages = new Map<number, number>();
   #listener: ((invalidations: readonly CacheInvalidation[]) => void) | undefined;
+  #told: (() => Promise<void>) | undefined;
 
   get knownInodes(): number {
     return this.#lookups.size;
   }
 
-  onInvalidate(listener: (invalidations: readonly CacheInvalidation[]) => void): void {
+  onInvalidate(
+    listener: (invalidations: readonly CacheInvalidation[]) => void,
+    told?: () => Promise<void>,
+  ): void {
     this.#listener = listener;
+    this.#told = told;
+  }
+
+  /** Resolves when the kernel has forgotten all that it was to forget by now. */
+  async told(): Promise<void> {
+    await this.#told?.();
   }
 
   lookedUp(ino: number): void {

@@ -10,6 +10,8 @@ import type {
   DirectoryEntry,
   FileHandle,
   FileSystem,
+  HeldLock,
+  LockRequest,
   OpenResult,
   SetAttrRequest,
   SetXattrOptions,
@@ -18,6 +20,7 @@ import type {
 } from '../ports/file-system.ts';
 import { Compactor } from './compaction.ts';
 import { type VfsComponents, VfsCore } from './core.ts';
+import { Locks } from './locks/locks.ts';
 import { isDirectory, isSymlink, S_IFDIR } from './mode.ts';
 import { type OpCounters, OpStats } from './op-stats.ts';
 import { copyRange } from './ops/copy-range.ts';
@@ -36,6 +39,7 @@ import { getxattr, listxattr, removexattr, setxattr } from './ops/xattr.ts';
 import { DEFAULT_VFS_OPTIONS, type VfsOptions } from './options.ts';
 import { DirectoryStream } from './readdir.ts';
 import { readFile } from './reader.ts';
+import { interruptible } from './wait.ts';
 import { WriteBack, type WriteBackCounters } from './write-back.ts';
 
 export interface VfsStats {
@@ -59,6 +63,7 @@ export class Vfs implements FileSystem {
   readonly #core: VfsCore;
   readonly #compactor: Compactor;
   readonly #writeBack: WriteBack;
+  readonly #locks: Locks;
   readonly #stats = new OpStats();
   #closing: Promise<void> | undefined;
 
@@ -69,6 +74,7 @@ export class Vfs implements FileSystem {
     this.#core = new VfsCore(components, all);
     this.#compactor = new Compactor(this.#core);
     this.#writeBack = new WriteBack(this.#core, this.#compactor);
+    this.#locks = new Locks(this.#core, this.#writeBack);
   }
 
   /** The one place where operations are counted, timed and their failures logged. */
@@ -196,7 +202,10 @@ export class Vfs implements FileSystem {
   }
 
   open(caller: Caller, ino: Ino, flags: number, signal?: AbortSignal): Promise<OpenResult> {
-    return this.#run('open', ino, () => open(this.#core, this.#writeBack, caller, ino, flags, signal));
+    return this.#run('open', ino, async () => {
+      const opened = await open(this.#core, this.#writeBack, caller, ino, flags, signal);
+      return this.#locks.used(ino) ? { ...opened, lockable: true } : opened;
+    });
   }
 
   create(
@@ -289,8 +298,33 @@ export class Vfs implements FileSystem {
     });
   }
 
-  flush(ino: Ino, handle: FileHandle, signal?: AbortSignal): Promise<void> {
-    return this.#run('flush', ino, () => flush(this.#writeBack, this.#core.handles.file(handle), signal));
+  flush(ino: Ino, handle: FileHandle, signal?: AbortSignal, lockOwner?: bigint): Promise<void> {
+    return this.#run('flush', ino, async () => {
+      const file = this.#core.handles.file(handle);
+      // Begun first: the locks are given back whatever becomes of the data.
+      const unlocked = lockOwner === undefined ? undefined : this.#locks.closed(file.state, lockOwner);
+      await flush(this.#writeBack, file, signal);
+      if (unlocked !== undefined) await interruptible(unlocked, signal);
+    });
+  }
+
+  getlk(
+    ino: Ino,
+    handle: FileHandle,
+    request: LockRequest,
+    signal?: AbortSignal,
+  ): Promise<HeldLock | undefined> {
+    return this.#run('getlk', ino, () => this.#locks.get(handle, request, signal));
+  }
+
+  setlk(
+    ino: Ino,
+    handle: FileHandle,
+    request: LockRequest,
+    wait: boolean,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return this.#run('setlk', ino, () => this.#locks.set(handle, request, wait, signal));
   }
 
   fsync(ino: Ino, handle: FileHandle, _dataOnly: boolean, signal?: AbortSignal): Promise<void> {
@@ -298,9 +332,12 @@ export class Vfs implements FileSystem {
   }
 
   release(ino: Ino, handle: FileHandle): Promise<void> {
-    return this.#run('release', ino, () =>
-      release(this.#core, this.#writeBack, this.#core.handles.removeFile(handle)),
-    );
+    return this.#run('release', ino, async () => {
+      const file = this.#core.handles.removeFile(handle);
+      const unlocked = this.#locks.released(ino, handle);
+      await release(this.#core, this.#writeBack, file);
+      await unlocked;
+    });
   }
 
   opendir(ino: Ino, signal?: AbortSignal): Promise<FileHandle> {
@@ -365,8 +402,11 @@ export class Vfs implements FileSystem {
     return this.#run('removexattr', ino, () => removexattr(this.#core, ino, name, signal));
   }
 
-  onInvalidate(listener: (invalidations: readonly CacheInvalidation[]) => void): void {
-    this.#core.kernel.onInvalidate(listener);
+  onInvalidate(
+    listener: (invalidations: readonly CacheInvalidation[]) => void,
+    told?: () => Promise<void>,
+  ): void {
+    this.#core.kernel.onInvalidate(listener, told);
   }
 
   /** Resolves when nothing is dirty and no compaction runs. For tests and before a snapshot is taken. */
@@ -383,6 +423,7 @@ export class Vfs implements FileSystem {
 
   async #close(): Promise<void> {
     const { timers, options, inodes } = this.#core;
+    this.#locks.close();
     const work = async (): Promise<void> => {
       await this.#compactor.close();
       await this.#writeBack.flushAll();

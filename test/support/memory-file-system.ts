@@ -456,7 +456,12 @@ export class MemoryFileSystem implements FileSystem {
       file.content.truncate(0);
       this.#touch(file, 'content');
     }
-    return { handle: this.#newHandle(file, flags), keepCache: true, directIo: (flags & O_DIRECT) !== 0 };
+    return {
+      handle: this.#newHandle(file, flags),
+      keepCache: true,
+      directIo: (flags & O_DIRECT) !== 0,
+      lockable: false,
+    };
   }
 
   async create(
@@ -468,7 +473,13 @@ export class MemoryFileSystem implements FileSystem {
   ): Promise<OpenResult & { attr: Attr }> {
     const node = this.#make(caller, parent, name, S_IFREG | (mode & 0o7777), 0);
     const handle = this.#newHandle(node, flags);
-    return { handle, keepCache: true, directIo: (flags & O_DIRECT) !== 0, attr: this.#referenced(node) };
+    return {
+      handle,
+      keepCache: true,
+      directIo: (flags & O_DIRECT) !== 0,
+      lockable: false,
+      attr: this.#referenced(node),
+    };
   }
 
   async tmpfile(
@@ -489,7 +500,8 @@ export class MemoryFileSystem implements FileSystem {
     };
     this.#nodes.set(ino, node);
     const handle = this.#newHandle(node, flags);
-    return { handle, keepCache: true, directIo: (flags & O_DIRECT) !== 0, attr: this.#referenced(node) };
+    const directIo = (flags & O_DIRECT) !== 0;
+    return { handle, keepCache: true, directIo, lockable: false, attr: this.#referenced(node) };
   }
 
   async read(ino: Ino, handle: FileHandle, offset: number, length: number): Promise<readonly Uint8Array[]> {
@@ -574,6 +586,15 @@ export class MemoryFileSystem implements FileSystem {
 
   async fsync(_ino: Ino, handle: FileHandle): Promise<void> {
     this.#open(handle);
+  }
+
+  /** Mounts of it leave locks to the kernel. */
+  async getlk(): Promise<undefined> {
+    throw new FsError('ENOLCK');
+  }
+
+  async setlk(): Promise<void> {
+    throw new FsError('ENOLCK');
   }
 
   async release(_ino: Ino, handle: FileHandle): Promise<void> {

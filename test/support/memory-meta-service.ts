@@ -2,14 +2,24 @@ import { defined } from '../../src/base/assert.ts';
 import { errnoName, FsError } from '../../src/base/errno.ts';
 import type { Ino } from '../../src/base/ids.ts';
 import { OPS_PER_COMMIT_MAX } from '../../src/base/limits.ts';
+import { rangeMessage } from '../../src/core/namespace/locks/ranges.ts';
 import * as read from '../../src/core/namespace/read.ts';
 import type { ApplyOutcome } from '../../src/core/namespace/types.ts';
 import type { DirEntry, StatFsReply } from '../../src/gen/ringfs/v1/meta.ts';
-import type { Attr, Chunk, Command, CommitOk, CommitResult, Op } from '../../src/gen/ringfs/v1/namespace.ts';
+import type {
+  Attr,
+  Chunk,
+  Command,
+  CommitOk,
+  CommitResult,
+  Op,
+  SetLock,
+} from '../../src/gen/ringfs/v1/namespace.ts';
 import type { Clock, Instant } from '../../src/ports/clock.ts';
 import {
   type CommitOptions,
   type InodeChange,
+  type LockEvent,
   type MetaService,
   PreconditionFailed,
 } from '../../src/ports/meta-service.ts';
@@ -78,6 +88,7 @@ export class SharedMemoryMeta {
   /** Applies a client's commit and tells the others, as the leader does before it answers. */
   applyCommit(command: Command, from: MemoryMetaService): ApplyOutcome {
     const outcome = this.machine.apply(command);
+    this.#tellGrants(outcome);
     const { body } = outcome.result;
     if (body?.$case === 'ok' && !outcome.duplicate) {
       const changes = changesOf(body.value);
@@ -91,7 +102,15 @@ export class SharedMemoryMeta {
   /** The leader expires the client's session: it finds out with its next commit. */
   expire(client: MemoryMetaService): void {
     const sessions = client.session === 0 ? [] : [client.session];
-    this.machine.apply({ body: { $case: 'expireSessions', value: { sessions } } });
+    this.#tellGrants(this.machine.apply({ body: { $case: 'expireSessions', value: { sessions } } }));
+  }
+
+  #tellGrants(outcome: ApplyOutcome): void {
+    for (const { session, ino, ticket } of outcome.grants ?? []) {
+      for (const client of this.#clients) {
+        if (client.session === session) client.tellLocks({ type: 'granted', ino, ticket });
+      }
+    }
   }
 
   /** Deletes what is unlinked and open nowhere. Returns how many inodes went. */
@@ -131,6 +150,9 @@ export class MemoryMetaService implements MetaService {
   readonly #shared: SharedMemoryMeta;
   readonly #listeners: ((change: readonly InodeChange[] | undefined) => void)[] = [];
   readonly #inFlight = new Set<number>();
+  readonly #lockListeners: ((event: LockEvent) => void)[] = [];
+  /** Grants are lost on the way while this is set. */
+  dropGrants = false;
   #probe: (inos: readonly Ino[]) => readonly Ino[] = () => [];
   #session = 0;
   #nextSequence = 1;
@@ -161,6 +183,18 @@ export class MemoryMetaService implements MetaService {
 
   tellChange(change: readonly InodeChange[]): void {
     for (const listener of this.#listeners) listener(change);
+  }
+
+  tellLocks(event: LockEvent): void {
+    if (event.type === 'granted' && this.dropGrants) return;
+    for (const listener of this.#lockListeners) listener(event);
+  }
+
+  /** Finds out that the session has expired, as by a hello. */
+  noticeSessionLost(): void {
+    this.#session = 0;
+    this.loseLease();
+    this.tellLocks({ type: 'lost' });
   }
 
   probeOpen(inos: readonly Ino[]): readonly Ino[] {
@@ -249,13 +283,34 @@ export class MemoryMetaService implements MetaService {
         }
         case 'sessionUnknown':
           // Nothing was applied. What was leased to the old session is stale.
-          this.#session = 0;
-          this.loseLease();
+          this.noticeSessionLost();
+          if (options.sameSession === true) throw new FsError('EIO', 'the session was lost');
           break;
         case undefined:
           throw new FsError('EIO', 'an empty answer');
       }
     }
+  }
+
+  async getLock(
+    wanted: SetLock,
+    signal?: AbortSignal,
+  ): Promise<{ readonly held: SetLock; readonly ownSession: boolean } | undefined> {
+    await this.#beforeRead('getLock', signal);
+    const lock = await read.conflictingLock(this.#shared.machine.store, this.#session, wanted);
+    if (lock === undefined) return undefined;
+    const { exclusive, first, last, pid, session } = lock;
+    const held = { ...wanted, range: rangeMessage(first, last), type: exclusive ? 1 : 0, pid };
+    return { held, ownSession: session === this.#session };
+  }
+
+  async lockWaits(ino: Ino, ticket: number, signal?: AbortSignal): Promise<boolean> {
+    await this.#beforeRead('lockWaits', signal);
+    return read.lockWaits(this.#shared.machine.store, this.#session, ino, ticket);
+  }
+
+  onLocks(listener: (event: LockEvent) => void): void {
+    this.#lockListeners.push(listener);
   }
 
   now(): Instant {

@@ -6,6 +6,7 @@ import type { OpenResult } from '../../../src/ports/file-system.ts';
 import { FOPEN } from '../protocol/constants.ts';
 import {
   decodeCreate,
+  decodeFlush,
   decodeFsync,
   decodeHandle,
   decodeOpen,
@@ -25,12 +26,12 @@ const O_RDONLY = 0;
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
 
-/** What is open for reading only has nothing to flush, and a close costs one request less. */
+/** What is open for reading only has nothing to flush, and a close costs one request less; unless it may have to unlock. */
 function openFlags(opened: OpenResult, flags: number): number {
   return (
     (opened.directIo ? FOPEN.DIRECT_IO : 0) |
     (opened.keepCache ? FOPEN.KEEP_CACHE : 0) |
-    ((flags & O_ACCMODE) === O_RDONLY ? FOPEN.NOFLUSH : 0)
+    ((flags & O_ACCMODE) === O_RDONLY && !opened.lockable ? FOPEN.NOFLUSH : 0)
   );
 }
 
@@ -104,7 +105,8 @@ export const write: Handler = async (request, context) => {
 };
 
 export const flush: Handler = async ({ ino, body, signal }, { fileSystem }) => {
-  await fileSystem.flush(ino, decodeHandle(body), signal);
+  const { handle, lockOwner } = decodeFlush(body);
+  await fileSystem.flush(ino, handle, signal, lockOwner);
   return { message: encodeEmpty() };
 };
 

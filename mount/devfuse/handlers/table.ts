@@ -5,6 +5,7 @@ import { fsyncdir, opendir, readdir, readdirplus, releasedir } from './directori
 import { link, lookup, mkdir, mknod, symlink } from './entry.ts';
 import { create, flush, fsync, open, read, release, tmpfile, write } from './files.ts';
 import type { Handler } from './handler.ts';
+import { getlk, setlk, setlkw } from './locks.ts';
 import { readlink, rename, rename2, rmdir, unlink } from './namespace.ts';
 import { copyFileRange, copyFileRange64, fallocate, lseek } from './ranges.ts';
 import { getxattr, listxattr, removexattr, setxattr } from './xattrs.ts';
@@ -13,7 +14,7 @@ const destroy: Handler = async () => ({ message: encodeEmpty() });
 
 /**
  * What answers each request. What is not here is answered ENOSYS, after which the kernel does it itself (ACCESS under
- * default_permissions, locks, POLL) or tells the application EOPNOTSUPP, and mostly does not ask again. INIT, FORGET,
+ * default_permissions, POLL) or tells the application EOPNOTSUPP, and mostly does not ask again. INIT, FORGET,
  * BATCH_FORGET and INTERRUPT belong to the dispatcher: they are about the connection, or have no reply.
  */
 export const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
@@ -51,5 +52,8 @@ export const HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [OPCODE.COPY_FILE_RANGE, copyFileRange],
   [OPCODE.COPY_FILE_RANGE_64, copyFileRange64],
   [OPCODE.TMPFILE, tmpfile],
+  [OPCODE.GETLK, getlk],
+  [OPCODE.SETLK, setlk],
+  [OPCODE.SETLKW, setlkw],
   [OPCODE.DESTROY, destroy],
 ]);

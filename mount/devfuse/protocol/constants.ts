@@ -71,9 +71,11 @@ export function opcodeName(opcode: number): string {
 /** Bits of the INIT exchange. */
 export const INIT_FLAG = {
   ASYNC_READ: 1 << 0,
+  POSIX_LOCKS: 1 << 1,
   ATOMIC_O_TRUNC: 1 << 3,
   BIG_WRITES: 1 << 5,
   DONT_MASK: 1 << 6,
+  FLOCK_LOCKS: 1 << 10,
   AUTO_INVAL_DATA: 1 << 12,
   DO_READDIRPLUS: 1 << 13,
   READDIRPLUS_AUTO: 1 << 14,
@@ -114,6 +116,7 @@ export const WRITE_CACHE = 1 << 0;
 export const WRITE_KILL_SUIDGID = 1 << 2;
 export const SETXATTR_ACL_KILL_SGID = 1 << 0;
 export const FSYNC_DATA_ONLY = 1 << 0;
+export const LK_FLOCK = 1 << 0;
 
 export const NOTIFY_INVAL_INODE = 2;
 

@@ -93,7 +93,17 @@ export function decodeFsync(body: RequestReader): { handle: number; dataOnly: bo
   return { handle: body.id(), dataOnly: (body.u32() & FSYNC_DATA_ONLY) !== 0 };
 }
 
-/** The handle, with which struct fuse_flush_in and struct fuse_release_in begin. */
+/** struct fuse_flush_in. */
+export function decodeFlush(body: RequestReader): { handle: number; lockOwner: bigint } {
+  const handle = body.id();
+  body.skip(8); // unused
+  return { handle, lockOwner: body.big() };
+}
+
+/**
+ * The handle, with which struct fuse_release_in begins. Its lock owner is not needed: what was locked through a handle that is
+ * gone is given back in any case.
+ */
 export function decodeHandle(body: RequestReader): number {
   return body.id();
 }

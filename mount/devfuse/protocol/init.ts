@@ -14,6 +14,8 @@ export interface InitOptions {
   /** Requests that the kernel keeps outstanding on its own account: read-ahead, direct I/O, releases. */
   readonly maxBackground: number;
   readonly congestionThreshold: number;
+  /** Locks are asked of the file system; otherwise the kernel keeps them for this mount alone. Default false. */
+  readonly remoteLocks?: boolean;
 }
 
 /** What both sides agreed on. */
@@ -31,8 +33,7 @@ const MAX_PAGES_DEFAULT = 32;
 
 /**
  * Not wanted, and why: WRITEBACK_CACHE keeps written data in the kernel, where another mount cannot see it;
- * AUTO_INVAL_DATA drops the page cache after every write of our own, and other clients' changes arrive as notices;
- * POSIX_LOCKS and FLOCK_LOCKS leave locks to the kernel.
+ * AUTO_INVAL_DATA drops the page cache after every write of our own, and other clients' changes arrive as notices.
  */
 const WANTED =
   INIT_FLAG.ASYNC_READ |
@@ -57,6 +58,8 @@ export function hasAccessLists({ flags }: Pick<Negotiated, 'flags'>): boolean {
   return (flags & ACCESS_LISTS) === ACCESS_LISTS;
 }
 
+const REMOTE_LOCKS = INIT_FLAG.POSIX_LOCKS | INIT_FLAG.FLOCK_LOCKS;
+
 /** struct fuse_init_in; the fields after `flags` exist only in newer kernels and are not needed. */
 export function decodeInit(body: RequestReader): InitRequest {
   return { major: body.u32(), minor: body.u32(), maxReadahead: body.u32(), flags: body.u32() };
@@ -70,7 +73,11 @@ export function negotiate(request: InitRequest, options: InitOptions): Negotiate
       `the kernel speaks FUSE ${request.major}.${request.minor}, at least ${FUSE_MAJOR}.${FUSE_MINOR_MIN} is needed`,
     );
   }
-  const flags = request.flags & (hasAccessLists(request) ? WANTED | ACCESS_LISTS : WANTED);
+  const wanted =
+    WANTED |
+    (hasAccessLists(request) ? ACCESS_LISTS : 0) |
+    (options.remoteLocks === true ? REMOTE_LOCKS : 0);
+  const flags = request.flags & wanted;
   const hasMaxPages = (flags & INIT_FLAG.MAX_PAGES) !== 0;
   const maxPages = hasMaxPages ? Math.ceil(options.maxWriteBytes / PAGE_BYTES) : MAX_PAGES_DEFAULT;
   return {

@@ -47,6 +47,11 @@ export class RequestReader {
     return this.#bytes.readUInt32LE(at) + this.#bytes.readUInt32LE(at + 4) * TWO_32;
   }
 
+  /** All 64 bits. */
+  big(): bigint {
+    return this.#bytes.readBigUInt64LE(this.#take(8));
+  }
+
   /** A handle, inode number or request number: one that we or the kernel counted up from a small number. */
   id(): number {
     const value = this.u64();
@@ -118,6 +123,11 @@ export class MessageWriter {
   u64(value: number): this {
     this.bytes.writeUInt32LE(value % TWO_32, this.#at);
     this.#at = this.bytes.writeUInt32LE(Math.floor(value / TWO_32), this.#at + 4);
+    return this;
+  }
+
+  big(value: bigint): this {
+    this.#at = this.bytes.writeBigUInt64LE(value, this.#at);
     return this;
   }
 

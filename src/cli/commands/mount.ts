@@ -32,6 +32,7 @@ interface ParsedOptions {
   noSuid: boolean;
   noDev: boolean;
   noExec: boolean;
+  locks: 'cluster' | 'local';
   log: string | undefined;
   logLevel: LogLevel;
   logFormat: LogFormat;
@@ -86,6 +87,7 @@ export function parseMountOptions(text: string): ParsedOptions {
     noSuid: false,
     noDev: false,
     noExec: false,
+    locks: 'cluster',
     log: undefined,
     logLevel: 'info',
     logFormat: 'auto',
@@ -100,6 +102,10 @@ export function parseMountOptions(text: string): ParsedOptions {
       },
       timeout: (value: string, what: string) => {
         out.timeoutMs = parseInteger(value, what, 1, SECONDS_MAX) * 1000;
+      },
+      locks: (value: string, what: string) => {
+        if (value !== 'cluster' && value !== 'local') throw usageError(`${what}: cluster or local`);
+        out.locks = value;
       },
       log: (value: string) => {
         out.log = path.resolve(value);

@@ -7,6 +7,7 @@ import { CommitContext, fail } from './context.ts';
 import { copyRange } from './ops/copy-range.ts';
 import { fallocate } from './ops/fallocate.ts';
 import { link } from './ops/link.ts';
+import { cancelLock, setLock } from './ops/lock.ts';
 import { makeNode } from './ops/make-node.ts';
 import { removeDir } from './ops/remove-dir.ts';
 import { rename } from './ops/rename.ts';
@@ -18,19 +19,21 @@ import { rejectedResult } from './outcome.ts';
 import { failedPreconditions } from './preconditions.ts';
 import { earlierAnswer, recordAnswer } from './sessions.ts';
 import { checkTime } from './times.ts';
-import type { ApplyOutcome, Rows } from './types.ts';
+import type { ApplyOutcome, LockGrant, Rows } from './types.ts';
 
 /** Applies a commit once: all of its ops or none. */
 export function applyCommit(rows: Rows, index: number, commit: Commit): ApplyOutcome {
   const { session } = commit;
   const earlier = earlierAnswer(rows, index, commit);
   if (earlier !== undefined) return { ...earlier, value: 0, session };
-  const result = execute(rows, index, commit);
+  const grants: LockGrant[] = [];
+  const result = execute(rows, index, commit, grants);
   recordAnswer(rows, index, commit, result);
-  return { result, value: 0, session, duplicate: false };
+  return { result, value: 0, session, duplicate: false, ...(grants.length > 0 && { grants }) };
 }
 
-function execute(rows: Rows, index: number, commit: Commit): CommitResult {
+/** `grants` receives the waiters for locks that got them, if the commit takes effect. */
+function execute(rows: Rows, index: number, commit: Commit, grants: LockGrant[]): CommitResult {
   const { time, ops, assumedBlocks } = commit;
   if (time === undefined) return rejectedResult(index, 'EINVAL', 'a commit has a time');
   if (ops.length > OPS_PER_COMMIT_MAX) return rejectedResult(index, 'EINVAL', 'too many ops');
@@ -45,7 +48,10 @@ function execute(rows: Rows, index: number, commit: Commit): CommitResult {
   }
   const missing = missingBlocks(rows, assumedBlocks);
   if (missing.length > 0) return { index, body: { $case: 'missingBlocks', value: { blockIds: missing } } };
-  return executeOps(new CommitContext(rows, index, time), ops);
+  const ctx = new CommitContext(rows, index, time, commit.session);
+  const result = executeOps(ctx, ops);
+  if (result.body?.$case === 'ok') grants.push(...ctx.grants);
+  return result;
 }
 
 function executeOps(ctx: CommitContext, ops: readonly Op[]): CommitResult {
@@ -95,6 +101,10 @@ function executeOp(ctx: CommitContext, { body }: Op): OpResult {
       return setXattr(ctx, body.value);
     case 'removeXattr':
       return removeXattr(ctx, body.value);
+    case 'setLock':
+      return setLock(ctx, body.value);
+    case 'cancelLock':
+      return cancelLock(ctx, body.value);
     case undefined:
       return fail('EINVAL', 'unknown op');
     default:

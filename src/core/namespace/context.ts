@@ -4,7 +4,7 @@ import { OPS_PER_COMMIT_MAX } from '../../base/limits.ts';
 import type { Attr, Dentry, Time, TouchedInode } from '../../gen/ringfs/v1/namespace.ts';
 import { chunkKey, dentryKey, inodeKey, orphanKey } from './keys.ts';
 import { ATTR, DENTRY, ORPHAN } from './rows.ts';
-import type { Rows } from './types.ts';
+import type { LockGrant, Rows } from './types.ts';
 
 export const S_IFMT = 0o170000;
 export const S_IFREG = 0o100000;
@@ -30,12 +30,17 @@ export class CommitContext {
   readonly rows: Rows;
   readonly index: number;
   readonly time: Time;
+  /** Whose commit this is. */
+  readonly session: number;
+  /** Waiters for locks that got them. */
+  readonly grants: LockGrant[] = [];
   /** By op: the inode that it made, or 0. */
   readonly made: number[] = [];
   /** Inodes changed, in the order of their first change, with their versions before it. */
   readonly #touched = new Map<number, { readonly version: number; readonly dataVersion: number }>();
 
-  constructor(rows: Rows, index: number, time: Time) {
+  constructor(rows: Rows, index: number, time: Time, session: number) {
+    this.session = session;
     this.rows = rows;
     this.index = index;
     this.time = time;

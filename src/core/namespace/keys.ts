@@ -23,10 +23,12 @@ export const TABLE = {
   nonce: 0x32,
   orphan: 0x40,
   blockNode: 0x50,
-  /** Reserved for later tables. */
   lock: 0x60,
+  /** Reserved for later tables: quota, snapshot, keyValue, history. */
   quota: 0x61,
   snapshot: 0x62,
+  lockedInodes: 0x63,
+  lockWaiter: 0x64,
   keyValue: 0x70,
   history: 0x80,
   /** One past the last table of the state machine. */
@@ -112,6 +114,18 @@ export function answerKey(session: number, sequence: number): Uint8Array {
   key[0] = TABLE.answer;
   putU64(key, 1, session);
   putU64(key, 9, sequence);
+  return key;
+}
+
+export const lockKey = (ino: number): Uint8Array => numberKey(TABLE.lock, ino);
+export const lockedInodesKey = (session: number, bucket: number): Uint8Array =>
+  numberU32Key(TABLE.lockedInodes, session, bucket);
+
+export function lockWaiterKey(session: number, owner: number): Uint8Array {
+  const key = new Uint8Array(17);
+  key[0] = TABLE.lockWaiter;
+  putU64(key, 1, session);
+  putU64(key, 9, owner);
   return key;
 }
 

@@ -8,11 +8,14 @@ import {
   chunkKey,
   dentryKey,
   inodeKey,
+  lockedInodesKey,
+  lockKey,
   nonceKey,
   orphanKey,
   sessionKey,
   xattrNamesKey,
 } from './keys.ts';
+import { lockBucket } from './locks/session-locks.ts';
 import { preconditionKeys } from './preconditions.ts';
 
 /**
@@ -45,11 +48,11 @@ function commitKeys(commit: Commit): Uint8Array[] {
   const keys = [sessionKey(commit.session), COUNTERS_KEY];
   for (const precondition of commit.preconditions) keys.push(...preconditionKeys(precondition));
   for (const id of commit.assumedBlocks) keys.push(blockKey(id));
-  for (const op of commit.ops) opKeys(op, keys);
+  for (const op of commit.ops) opKeys(commit.session, op, keys);
   return keys;
 }
 
-function opKeys({ body }: Op, keys: Uint8Array[]): void {
+function opKeys(session: number, { body }: Op, keys: Uint8Array[]): void {
   switch (body?.$case) {
     case 'makeNode':
       keys.push(inodeKey(body.value.parent));
@@ -95,6 +98,11 @@ function opKeys({ body }: Op, keys: Uint8Array[]): void {
     case 'setXattr':
     case 'removeXattr':
       keys.push(inodeKey(body.value.ino), xattrNamesKey(body.value.ino));
+      break;
+    case 'setLock':
+    case 'cancelLock':
+      keys.push(lockKey(body.value.ino), lockedInodesKey(session, lockBucket(body.value.ino)));
+      if (body.$case === 'setLock') keys.push(inodeKey(body.value.ino));
       break;
     case undefined:
       break;

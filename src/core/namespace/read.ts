@@ -1,8 +1,8 @@
 import { defined } from '../../base/assert.ts';
 import { FsError } from '../../base/errno.ts';
 import type { DirEntry } from '../../gen/ringfs/v1/meta.ts';
-import type { Attr, BlockNodeInfo, Chunk } from '../../gen/ringfs/v1/namespace.ts';
-import type { ClusterRow, CountersRow, OrphanRow, SessionRow } from '../../gen/ringfs/v1/rows.ts';
+import type { Attr, BlockNodeInfo, Chunk, SetLock } from '../../gen/ringfs/v1/namespace.ts';
+import type { ClusterRow, CountersRow, LockRow, OrphanRow, SessionRow } from '../../gen/ringfs/v1/rows.ts';
 import { isDirectory } from './context.ts';
 import {
   blockKey,
@@ -13,6 +13,7 @@ import {
   dentryKey,
   dentryRange,
   inodeKey,
+  lockKey,
   nameOfKey,
   numberOfKey,
   TABLE,
@@ -20,6 +21,9 @@ import {
   xattrKey,
   xattrNamesKey,
 } from './keys.ts';
+import { lockOf } from './locks/inode-locks.ts';
+import { conflicts, type Lock } from './locks/ranges.ts';
+import { lockWanted } from './ops/lock.ts';
 import {
   ATTR,
   BLOCK,
@@ -28,6 +32,7 @@ import {
   CLUSTER,
   COUNTERS,
   DENTRY,
+  LOCK,
   ORPHAN,
   SESSION,
   XATTR,
@@ -233,4 +238,35 @@ export async function listBlockNodes(source: RowSource): Promise<BlockNodeInfo[]
 export async function knownBlocks(source: RowSource, ids: readonly Uint8Array[]): Promise<boolean[]> {
   const rows = await source.getMany(ids.map(blockKey));
   return rows.map((row) => row !== undefined && BLOCK.decode(row).condemnedAt === 0);
+}
+
+/** A lock that keeps the session from getting `wanted` (F_GETLK), the one that begins first. Throws EINVAL. */
+export async function conflictingLock(
+  source: RowSource,
+  session: number,
+  wanted: SetLock,
+): Promise<Lock | undefined> {
+  const lock = lockWanted(wanted, session);
+  const held = (await readLocks(source, wanted.ino))?.held.map(lockOf) ?? [];
+  const blockers = held.filter((other) => conflicts(other, lock));
+  return blockers.reduce<Lock | undefined>(
+    (a, b) => (a === undefined || b.first < a.first ? b : a),
+    undefined,
+  );
+}
+
+/** Whether the session still waits for a lock under `ticket`. */
+export async function lockWaits(
+  source: RowSource,
+  session: number,
+  ino: number,
+  ticket: number,
+): Promise<boolean> {
+  const waiting = (await readLocks(source, ino))?.waiting ?? [];
+  return waiting.some((lock) => lock.session === session && lock.ticket === ticket);
+}
+
+async function readLocks(source: RowSource, ino: number): Promise<LockRow | undefined> {
+  const bytes = await source.get(lockKey(ino));
+  return bytes === undefined ? undefined : LOCK.decode(bytes);
 }

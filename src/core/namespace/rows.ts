@@ -6,6 +6,9 @@ import {
   ClusterRow,
   CondemnedRow,
   CountersRow,
+  LockedInodesRow,
+  LockRow,
+  LockWaiterRow,
   NonceRow,
   OrphanRow,
   SessionRow,
@@ -56,3 +59,6 @@ export const SESSION: RowCodec<SessionRow> = codec(SessionRow);
 export const NONCE: RowCodec<NonceRow> = codec(NonceRow);
 export const ORPHAN: RowCodec<OrphanRow> = codec(OrphanRow);
 export const BLOCK_NODE: RowCodec<BlockNodeRow> = codec(BlockNodeRow);
+export const LOCK: RowCodec<LockRow> = codec(LockRow);
+export const LOCKED_INODES: RowCodec<LockedInodesRow> = codec(LockedInodesRow);
+export const LOCK_WAITER: RowCodec<LockWaiterRow> = codec(LockWaiterRow);

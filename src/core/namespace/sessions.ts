@@ -2,9 +2,10 @@ import { SESSION_WINDOW_MAX } from '../../base/limits.ts';
 import type { Commit, CommitResult, ExpireSessions, OpenSession } from '../../gen/ringfs/v1/namespace.ts';
 import type { SessionRow } from '../../gen/ringfs/v1/rows.ts';
 import { answerKey, nonceKey, sessionKey } from './keys.ts';
+import { dropSessionLocks } from './locks/session-locks.ts';
 import { done, refused, rejectedResult } from './outcome.ts';
 import { ANSWER, NONCE, SESSION } from './rows.ts';
-import type { ApplyOutcome, Rows } from './types.ts';
+import type { ApplyOutcome, LockGrant, Rows } from './types.ts';
 
 /**
  * Client sessions and exactly-once commits. The answer of every commit, refusals included, stays until the client says that it
@@ -24,23 +25,26 @@ export function openSession(rows: Rows, index: number, command: OpenSession): Ap
     opened: command.time,
     ackedBelow: 1,
     nextSequence: 1,
+    lockBuckets: 0,
     version: index,
   });
   rows.write(nonceKey(command.nonce), NONCE, { session: index });
   return done(index, index);
 }
 
-/** Unknown sessions are passed over: they have expired before. */
+/** With their locks. Unknown sessions are passed over: they have expired before. */
 export function expireSessions(rows: Rows, index: number, command: ExpireSessions): ApplyOutcome {
+  const grants: LockGrant[] = [];
   rows.require(command.sessions.map(sessionKey));
   for (const session of command.sessions) {
     const row = rows.read(sessionKey(session), SESSION);
     if (row === undefined) continue;
+    dropSessionLocks(rows, index, session, row.lockBuckets, grants);
     forgetAnswers(rows, session, row.ackedBelow, row.nextSequence);
     rows.del(nonceKey(row.nonce));
     rows.del(sessionKey(session));
   }
-  return done(index);
+  return grants.length === 0 ? done(index) : { ...done(index), grants };
 }
 
 /** What the session says about a commit before it is looked at: an answer, or undefined when it is to be applied. */

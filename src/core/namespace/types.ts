@@ -61,6 +61,13 @@ export interface RowSource {
   }): AsyncIterableIterator<readonly [key: Uint8Array, value: Uint8Array]>;
 }
 
+/** A waiter for a lock that has it now. Its client is told; one that is not connected asks. */
+export interface LockGrant {
+  readonly session: number;
+  readonly ino: number;
+  readonly ticket: number;
+}
+
 /** What applying one command gave. */
 export interface ApplyOutcome {
   /** For a Commit; for other commands an `ok` without results, or a rejection. */
@@ -71,4 +78,6 @@ export interface ApplyOutcome {
   readonly session: number;
   /** True: the answer of an earlier application was found, nothing changed. */
   readonly duplicate: boolean;
+  /** Waiters that the command gave their locks to. */
+  readonly grants?: readonly LockGrant[];
 }

@@ -1,5 +1,6 @@
 import type {
   AppendExtents,
+  CancelLock,
   CopyRange,
   Extent,
   Fallocate,
@@ -7,6 +8,7 @@ import type {
   Op,
   Rename,
   SetAttr,
+  SetLock,
   SetXattr,
   WriteExtents,
 } from '../../gen/ringfs/v1/namespace.ts';
@@ -31,6 +33,8 @@ export const copyRange = (value: CopyRange): Op => op({ $case: 'copyRange', valu
 export const setXattr = (value: SetXattr): Op => op({ $case: 'setXattr', value });
 export const removeXattr = (ino: number, name: Uint8Array): Op =>
   op({ $case: 'removeXattr', value: { ino, name } });
+export const setLock = (value: SetLock): Op => op({ $case: 'setLock', value });
+export const cancelLock = (value: CancelLock): Op => op({ $case: 'cancelLock', value });
 
 const NO_BYTES = new Uint8Array(0);
 

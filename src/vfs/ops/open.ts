@@ -44,7 +44,7 @@ export async function open(
     }
     const keepCache = core.kernel.opened(ino, state.attr.dataVersion);
     const handle = addHandle(core, caller, state, flags);
-    return { handle, keepCache, directIo: (flags & O_DIRECT) !== 0 };
+    return { handle, keepCache, directIo: (flags & O_DIRECT) !== 0, lockable: false };
   } catch (thrown) {
     state.handles--;
     core.inodes.collect(state);
@@ -96,7 +96,13 @@ function opened(core: VfsCore, caller: Caller, flags: number, attr: Attr): OpenR
   state.layout ??= new Layout(attr.dataVersion, true);
   core.kernel.opened(attr.ino, attr.dataVersion);
   const handle = addHandle(core, caller, state, flags);
-  return { handle, keepCache: false, directIo: (flags & O_DIRECT) !== 0, attr: state.view() };
+  return {
+    handle,
+    keepCache: false,
+    directIo: (flags & O_DIRECT) !== 0,
+    lockable: false,
+    attr: state.view(),
+  };
 }
 
 function addHandle(core: VfsCore, caller: Caller, state: InodeState, flags: number): FileHandle {
@@ -108,5 +114,6 @@ function addHandle(core: VfsCore, caller: Caller, state: InodeState, flags: numb
     unprivileged: caller.uid !== 0,
     readAhead: new ReadAhead(blockSizeBytes, readAheadBlocksMax),
     errorSeen: state.errorSequence,
+    locksLost: false,
   });
 }

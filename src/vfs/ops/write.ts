@@ -23,6 +23,7 @@ export async function write(
   if (data.length === 0) return 0;
   if (!Number.isSafeInteger(offset) || offset < 0) throw new FsError('EINVAL', 'offset');
   const fromPageCache = options.fromPageCache === true;
+  if (file.locksLost) throw new FsError('EIO', 'locks of this descriptor were lost');
   const append = file.append && !fromPageCache;
   if (!fromPageCache) reportError(file);
   if ((append ? state.size() : offset) + data.length > FILE_SIZE_BYTES_MAX) throw new FsError('EFBIG');

@@ -3,6 +3,7 @@ import { aclCases } from './acls.ts';
 import { directoryCases } from './directories.ts';
 import { fileCases } from './files.ts';
 import { linkCases } from './links.ts';
+import { lockCases } from './locks.ts';
 import { metadataCases } from './metadata.ts';
 import { permissionCases } from './permissions.ts';
 import { refusalCases } from './refusals.ts';
@@ -25,4 +26,5 @@ export const POSIX_CASES: readonly PosixCase[] = [
   ...aclCases,
   ...xattrCases,
   ...specialCases,
+  ...lockCases,
 ];

@@ -13,6 +13,7 @@ const DEFAULTS = {
   noSuid: false,
   noDev: false,
   noExec: false,
+  locks: 'cluster',
   log: undefined,
   logLevel: 'info',
   logFormat: 'auto',
@@ -23,7 +24,7 @@ describe('mount options', () => {
 
   it('are all read', () => {
     const text =
-      'driver=devfuse,cache=1G,timeout=5,noallow_other,ro,nosuid,nodev,noexec,log=a/b.log,log_level=debug,log_format=json';
+      'driver=devfuse,cache=1G,timeout=5,noallow_other,ro,nosuid,nodev,noexec,locks=local,log=a/b.log,log_level=debug,log_format=json';
     assert.deepEqual(parseMountOptions(text), {
       driver: 'devfuse',
       cacheBytes: 1 << 30,
@@ -33,6 +34,7 @@ describe('mount options', () => {
       noSuid: true,
       noDev: true,
       noExec: true,
+      locks: 'local',
       log: path.resolve('a/b.log'),
       logLevel: 'debug',
       logFormat: 'json',

@@ -6,7 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { Attr, BlockNodeInfo, Chunk, CommitResult, Time } from "./namespace.ts";
+import { Attr, BlockNodeInfo, Chunk, CommitResult, SetLock, Time } from "./namespace.ts";
 
 export const protobufPackage = "ringfs.v1";
 
@@ -31,6 +31,8 @@ export interface MetaRequest {
     | { $case: "openInodesReply"; value: OpenInodesReply }
     | { $case: "knownBlocks"; value: KnownBlocksRequest }
     | { $case: "goodbye"; value: Goodbye }
+    | { $case: "getLock"; value: GetLockRequest }
+    | { $case: "lockWait"; value: LockWaitRequest }
     | undefined;
 }
 
@@ -59,6 +61,11 @@ export interface MetaReply {
     | { $case: "notLeader"; value: NotLeader }
     | { $case: "error"; value: RequestError }
     | { $case: "goodbye"; value: GoodbyeReply }
+    | { $case: "getLock"; value: GetLockReply }
+    | { $case: "lockWait"; value: LockWaitReply }
+    | //
+    /** push */
+    { $case: "lockGranted"; value: LockGranted }
     | undefined;
 }
 
@@ -287,6 +294,38 @@ export interface KnownBlocksReply {
   known: boolean[];
 }
 
+/** F_GETLK: a lock that keeps `wanted` from being granted. */
+export interface GetLockRequest {
+  /** F_RDLCK or F_WRLCK */
+  wanted: SetLock | undefined;
+}
+
+export interface GetLockReply {
+  /** absent: nothing does. Owner and ticket are not told */
+  held:
+    | SetLock
+    | undefined;
+  /** the lock is of the asking session */
+  ownSession: boolean;
+}
+
+/** Does the ticket still wait? Asked when a LockGranted may have been lost. */
+export interface LockWaitRequest {
+  ino: number;
+  ticket: number;
+}
+
+export interface LockWaitReply {
+  /** false: it was granted, unless it was cancelled */
+  waiting: boolean;
+}
+
+/** A SetLock that was answered with LOCK_OUTCOME_WAITING, or will be, has been granted. */
+export interface LockGranted {
+  ino: number;
+  ticket: number;
+}
+
 export interface NotLeader {
   /** empty: unknown */
   leaderId: string;
@@ -355,6 +394,12 @@ export const MetaRequest: MessageFns<MetaRequest> = {
         break;
       case "goodbye":
         Goodbye.encode(message.body.value, writer.uint32(138).fork()).join();
+        break;
+      case "getLock":
+        GetLockRequest.encode(message.body.value, writer.uint32(242).fork()).join();
+        break;
+      case "lockWait":
+        LockWaitRequest.encode(message.body.value, writer.uint32(250).fork()).join();
         break;
     }
     return writer;
@@ -509,6 +554,22 @@ export const MetaRequest: MessageFns<MetaRequest> = {
             message.body = { $case: "goodbye", value: Goodbye.decode(reader, reader.uint32()) };
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.body = { $case: "getLock", value: GetLockRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 31: {
+            if (tag !== 250) {
+              break;
+            }
+
+            message.body = { $case: "lockWait", value: LockWaitRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -585,6 +646,15 @@ export const MetaReply: MessageFns<MetaReply> = {
         break;
       case "goodbye":
         GoodbyeReply.encode(message.body.value, writer.uint32(154).fork()).join();
+        break;
+      case "getLock":
+        GetLockReply.encode(message.body.value, writer.uint32(242).fork()).join();
+        break;
+      case "lockWait":
+        LockWaitReply.encode(message.body.value, writer.uint32(250).fork()).join();
+        break;
+      case "lockGranted":
+        LockGranted.encode(message.body.value, writer.uint32(258).fork()).join();
         break;
     }
     return writer;
@@ -753,6 +823,30 @@ export const MetaReply: MessageFns<MetaReply> = {
             }
 
             message.body = { $case: "goodbye", value: GoodbyeReply.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.body = { $case: "getLock", value: GetLockReply.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 31: {
+            if (tag !== 250) {
+              break;
+            }
+
+            message.body = { $case: "lockWait", value: LockWaitReply.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 32: {
+            if (tag !== 258) {
+              break;
+            }
+
+            message.body = { $case: "lockGranted", value: LockGranted.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -2890,6 +2984,269 @@ export const KnownBlocksReply: MessageFns<KnownBlocksReply> = {
             }
 
             break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetLockRequest(): GetLockRequest {
+  return { wanted: undefined };
+}
+
+export const GetLockRequest: MessageFns<GetLockRequest> = {
+  encode(message: GetLockRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.wanted !== undefined) {
+      SetLock.encode(message.wanted, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetLockRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetLockRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.wanted = SetLock.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetLockReply(): GetLockReply {
+  return { held: undefined, ownSession: false };
+}
+
+export const GetLockReply: MessageFns<GetLockReply> = {
+  encode(message: GetLockReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.held !== undefined) {
+      SetLock.encode(message.held, writer.uint32(10).fork()).join();
+    }
+    if (message.ownSession !== false) {
+      writer.uint32(16).bool(message.ownSession);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetLockReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetLockReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.held = SetLock.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ownSession = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLockWaitRequest(): LockWaitRequest {
+  return { ino: 0, ticket: 0 };
+}
+
+export const LockWaitRequest: MessageFns<LockWaitRequest> = {
+  encode(message: LockWaitRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0) {
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.ticket !== 0) {
+      writer.uint32(16).uint64(message.ticket);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LockWaitRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLockWaitRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ticket = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLockWaitReply(): LockWaitReply {
+  return { waiting: false };
+}
+
+export const LockWaitReply: MessageFns<LockWaitReply> = {
+  encode(message: LockWaitReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.waiting !== false) {
+      writer.uint32(8).bool(message.waiting);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LockWaitReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLockWaitReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.waiting = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLockGranted(): LockGranted {
+  return { ino: 0, ticket: 0 };
+}
+
+export const LockGranted: MessageFns<LockGranted> = {
+  encode(message: LockGranted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0) {
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.ticket !== 0) {
+      writer.uint32(16).uint64(message.ticket);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LockGranted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLockGranted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ticket = longToNumber(reader.uint64());
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

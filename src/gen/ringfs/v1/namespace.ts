@@ -11,6 +11,34 @@ export const protobufPackage = "ringfs.v1";
 
 export const protobufFileName = "ringfs/v1/namespace.proto";
 
+export const LockOutcome = {
+  /** NONE - not an operation on locks */
+  NONE: 0,
+  /** GRANTED - SetLock: done. CancelLock: it does not wait (any more); it may have been granted */
+  GRANTED: 1,
+  /** WAITING - in line; LockGranted follows */
+  WAITING: 2,
+  /** REFUSED - somebody else has it */
+  REFUSED: 3,
+  /** DEADLOCK - waiting would never end */
+  DEADLOCK: 4,
+  /** CANCELLED - CancelLock: it was in line and is not any more */
+  CANCELLED: 5,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type LockOutcome = typeof LockOutcome[keyof typeof LockOutcome];
+
+export namespace LockOutcome {
+  export type NONE = typeof LockOutcome.NONE;
+  export type GRANTED = typeof LockOutcome.GRANTED;
+  export type WAITING = typeof LockOutcome.WAITING;
+  export type REFUSED = typeof LockOutcome.REFUSED;
+  export type DEADLOCK = typeof LockOutcome.DEADLOCK;
+  export type CANCELLED = typeof LockOutcome.CANCELLED;
+  export type UNRECOGNIZED = typeof LockOutcome.UNRECOGNIZED;
+}
+
 /** Attributes of an inode; also the inode row. Times are seconds and nanoseconds since the epoch. */
 export interface Attr {
   /** below 2^53; the root directory is 1 */
@@ -217,6 +245,40 @@ export interface RemoveXattr {
   name: Uint8Array;
 }
 
+/** Both ends inclusive, each a number up to 2^63 - 1 (off_t) in two halves. */
+export interface LockRange {
+  firstHigh: number;
+  firstLow: number;
+  lastHigh: number;
+  lastLow: number;
+}
+
+/**
+ * Changes what `owner` has locked in a range of a file, as fcntl(2) or, with `flock`, flock(2) would. The owner is a number of
+ * the session's own. The two kinds do not see each other.
+ */
+export interface SetLock {
+  ino: number;
+  /** the range is the whole file */
+  flock: boolean;
+  owner: number;
+  range:
+    | LockRange
+    | undefined;
+  /** F_RDLCK 0, F_WRLCK 1, F_UNLCK 2 */
+  type: number;
+  /** who asks, for F_GETLK of the same session */
+  pid: number;
+  /** 0: do not wait; otherwise wait in line under this number, never used before by the session */
+  ticket: number;
+}
+
+/** Leaves the line of an inode's waiters. */
+export interface CancelLock {
+  ino: number;
+  ticket: number;
+}
+
 /**
  * One operation. An inode number of 2^53 - 1 - k in any of its fields stands for the inode made by the MakeNode that is
  * op k of the same commit, so that a file can be made and written in one commit.
@@ -235,6 +297,8 @@ export interface Op {
     | { $case: "setXattr"; value: SetXattr }
     | { $case: "removeXattr"; value: RemoveXattr }
     | { $case: "copyRange"; value: CopyRange }
+    | { $case: "setLock"; value: SetLock }
+    | { $case: "cancelLock"; value: CancelLock }
     | undefined;
 }
 
@@ -298,7 +362,11 @@ export interface OpResult {
   /** AppendExtents: where the data went */
   offset: number;
   /** CopyRange: bytes copied, up to what was asked for */
-  length?: number | undefined;
+  length?:
+    | number
+    | undefined;
+  /** SetLock and CancelLock */
+  lock?: LockOutcome | undefined;
 }
 
 export interface CommitOk {
@@ -2155,6 +2223,254 @@ export const RemoveXattr: MessageFns<RemoveXattr> = {
   },
 };
 
+function createBaseLockRange(): LockRange {
+  return { firstHigh: 0, firstLow: 0, lastHigh: 0, lastLow: 0 };
+}
+
+export const LockRange: MessageFns<LockRange> = {
+  encode(message: LockRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.firstHigh !== 0) {
+      writer.uint32(8).uint32(message.firstHigh);
+    }
+    if (message.firstLow !== 0) {
+      writer.uint32(16).uint32(message.firstLow);
+    }
+    if (message.lastHigh !== 0) {
+      writer.uint32(24).uint32(message.lastHigh);
+    }
+    if (message.lastLow !== 0) {
+      writer.uint32(32).uint32(message.lastLow);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LockRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLockRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.firstHigh = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.firstLow = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lastHigh = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.lastLow = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetLock(): SetLock {
+  return { ino: 0, flock: false, owner: 0, range: undefined, type: 0, pid: 0, ticket: 0 };
+}
+
+export const SetLock: MessageFns<SetLock> = {
+  encode(message: SetLock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0) {
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.flock !== false) {
+      writer.uint32(16).bool(message.flock);
+    }
+    if (message.owner !== 0) {
+      writer.uint32(24).uint64(message.owner);
+    }
+    if (message.range !== undefined) {
+      LockRange.encode(message.range, writer.uint32(34).fork()).join();
+    }
+    if (message.type !== 0) {
+      writer.uint32(40).uint32(message.type);
+    }
+    if (message.pid !== 0) {
+      writer.uint32(48).uint32(message.pid);
+    }
+    if (message.ticket !== 0) {
+      writer.uint32(56).uint64(message.ticket);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetLock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetLock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.flock = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.owner = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.range = LockRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.type = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.pid = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.ticket = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCancelLock(): CancelLock {
+  return { ino: 0, ticket: 0 };
+}
+
+export const CancelLock: MessageFns<CancelLock> = {
+  encode(message: CancelLock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0) {
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.ticket !== 0) {
+      writer.uint32(16).uint64(message.ticket);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelLock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelLock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ticket = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseOp(): Op {
   return { body: undefined };
 }
@@ -2197,6 +2513,12 @@ export const Op: MessageFns<Op> = {
         break;
       case "copyRange":
         CopyRange.encode(message.body.value, writer.uint32(114).fork()).join();
+        break;
+      case "setLock":
+        SetLock.encode(message.body.value, writer.uint32(162).fork()).join();
+        break;
+      case "cancelLock":
+        CancelLock.encode(message.body.value, writer.uint32(170).fork()).join();
         break;
     }
     return writer;
@@ -2309,6 +2631,22 @@ export const Op: MessageFns<Op> = {
             }
 
             message.body = { $case: "copyRange", value: CopyRange.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.body = { $case: "setLock", value: SetLock.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.body = { $case: "cancelLock", value: CancelLock.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -2779,7 +3117,7 @@ export const TouchedInode: MessageFns<TouchedInode> = {
 };
 
 function createBaseOpResult(): OpResult {
-  return { ino: 0, offset: 0, length: undefined };
+  return { ino: 0, offset: 0, length: undefined, lock: undefined };
 }
 
 export const OpResult: MessageFns<OpResult> = {
@@ -2792,6 +3130,9 @@ export const OpResult: MessageFns<OpResult> = {
     }
     if (message.length !== undefined) {
       writer.uint32(24).uint64(message.length);
+    }
+    if (message.lock !== undefined) {
+      writer.uint32(80).int32(message.lock);
     }
     return writer;
   },
@@ -2831,6 +3172,14 @@ export const OpResult: MessageFns<OpResult> = {
             }
 
             message.length = longToNumber(reader.uint64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.lock = reader.int32() as any;
             continue;
           }
         }

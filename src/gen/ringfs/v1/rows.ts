@@ -6,7 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { BlockNodeInfo, Time } from "./namespace.ts";
+import { BlockNodeInfo, LockRange, Time } from "./namespace.ts";
 
 export const protobufPackage = "ringfs.v1";
 
@@ -76,6 +76,8 @@ export interface SessionRow {
   /** one more than the highest sequence answered */
   nextSequence: number;
   version: number;
+  /** bit b: bucket b of its locked inodes has a row */
+  lockBuckets: number;
 }
 
 export interface NonceRow {
@@ -95,6 +97,35 @@ export interface OrphanRow {
 export interface BlockNodeRow {
   node: BlockNodeInfo | undefined;
   version: number;
+}
+
+/** Locks of one inode and who waits for them. Held locks of one owner and kind are disjoint and not adjacent with the same type. */
+export interface LockRow {
+  held: LockEntry[];
+  /** first come first */
+  waiting: LockEntry[];
+  version: number;
+}
+
+export interface LockEntry {
+  session: number;
+  owner: number;
+  flock: boolean;
+  exclusive: boolean;
+  range: LockRange | undefined;
+  pid: number;
+  /** of a waiter */
+  ticket: number;
+}
+
+/** Inodes in which a session has locks or waits for them: those with number % 32 = the bucket in the key. */
+export interface LockedInodesRow {
+  inos: number[];
+}
+
+/** Inodes in whose line one owner of a session stands, for finding deadlocks. Record locks only. */
+export interface LockWaiterRow {
+  inos: number[];
 }
 
 function createBaseClusterRow(): ClusterRow {
@@ -563,7 +594,15 @@ export const CondemnedRow: MessageFns<CondemnedRow> = {
 };
 
 function createBaseSessionRow(): SessionRow {
-  return { client: "", nonce: new Uint8Array(0), opened: undefined, ackedBelow: 0, nextSequence: 0, version: 0 };
+  return {
+    client: "",
+    nonce: new Uint8Array(0),
+    opened: undefined,
+    ackedBelow: 0,
+    nextSequence: 0,
+    version: 0,
+    lockBuckets: 0,
+  };
 }
 
 export const SessionRow: MessageFns<SessionRow> = {
@@ -585,6 +624,9 @@ export const SessionRow: MessageFns<SessionRow> = {
     }
     if (message.version !== 0) {
       writer.uint32(48).uint64(message.version);
+    }
+    if (message.lockBuckets !== 0) {
+      writer.uint32(80).uint32(message.lockBuckets);
     }
     return writer;
   },
@@ -648,6 +690,14 @@ export const SessionRow: MessageFns<SessionRow> = {
             }
 
             message.version = longToNumber(reader.uint64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.lockBuckets = reader.uint32();
             continue;
           }
         }
@@ -820,6 +870,306 @@ export const BlockNodeRow: MessageFns<BlockNodeRow> = {
 
             message.version = longToNumber(reader.uint64());
             continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLockRow(): LockRow {
+  return { held: [], waiting: [], version: 0 };
+}
+
+export const LockRow: MessageFns<LockRow> = {
+  encode(message: LockRow, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.held) {
+      LockEntry.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.waiting) {
+      LockEntry.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.version !== 0) {
+      writer.uint32(24).uint64(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LockRow {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLockRow();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.held.push(LockEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.waiting.push(LockEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.version = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLockEntry(): LockEntry {
+  return { session: 0, owner: 0, flock: false, exclusive: false, range: undefined, pid: 0, ticket: 0 };
+}
+
+export const LockEntry: MessageFns<LockEntry> = {
+  encode(message: LockEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.session !== 0) {
+      writer.uint32(8).uint64(message.session);
+    }
+    if (message.owner !== 0) {
+      writer.uint32(16).uint64(message.owner);
+    }
+    if (message.flock !== false) {
+      writer.uint32(24).bool(message.flock);
+    }
+    if (message.exclusive !== false) {
+      writer.uint32(32).bool(message.exclusive);
+    }
+    if (message.range !== undefined) {
+      LockRange.encode(message.range, writer.uint32(42).fork()).join();
+    }
+    if (message.pid !== 0) {
+      writer.uint32(48).uint32(message.pid);
+    }
+    if (message.ticket !== 0) {
+      writer.uint32(56).uint64(message.ticket);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LockEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLockEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.session = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.owner = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.flock = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.exclusive = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.range = LockRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.pid = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.ticket = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLockedInodesRow(): LockedInodesRow {
+  return { inos: [] };
+}
+
+export const LockedInodesRow: MessageFns<LockedInodesRow> = {
+  encode(message: LockedInodesRow, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.inos.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.inos) {
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LockedInodesRow {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLockedInodesRow();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.inos.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.inos.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLockWaiterRow(): LockWaiterRow {
+  return { inos: [] };
+}
+
+export const LockWaiterRow: MessageFns<LockWaiterRow> = {
+  encode(message: LockWaiterRow, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.inos.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.inos) {
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LockWaiterRow {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLockWaiterRow();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.inos.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.inos.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

@@ -6,11 +6,11 @@ import { defined } from '../../../../src/base/assert.ts';
 import { VirtualTimers } from '../../../support/virtual-timers.ts';
 
 describe('interrupts', () => {
-  const interrupted = (timers: VirtualTimers, isBeingKilled: () => boolean) => {
+  const interrupted = (timers: VirtualTimers, isBeingKilled: () => boolean, untilSignal = false) => {
     const controller = new AbortController();
     let pending = true;
     const policy = new GracefulInterrupts({ timers, isBeingKilled });
-    policy.interrupt({ pid: 1, controller }, () => pending);
+    policy.interrupt({ pid: 1, controller, untilSignal }, () => pending);
     return { controller, answer: () => (pending = false) };
   };
 
@@ -36,6 +36,10 @@ describe('interrupts', () => {
     assert.ok(!controller.signal.aborted);
     await timers.advance(200);
     assert.ok(controller.signal.aborted);
+  });
+
+  it('end the wait for a lock at once, whatever the signal', () => {
+    assert.ok(interrupted(new VirtualTimers(), () => false, true).controller.signal.aborted);
   });
 
   it('forget a request that was answered', async () => {
