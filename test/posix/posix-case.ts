@@ -10,7 +10,9 @@ export type Capability =
   | 'unlinked-open'
   | 'rename-flags'
   | 'binary-names'
-  | 'mapped-append';
+  | 'mapped-append'
+  | 'direct-io'
+  | 'removed-directory';
 
 /** What the fuse-native front end lacks. */
 export const FUSE_NATIVE_LACKS: ReadonlySet<Capability> = new Set<Capability>([
@@ -22,6 +24,8 @@ export const FUSE_NATIVE_LACKS: ReadonlySet<Capability> = new Set<Capability>([
   'rename-flags',
   'binary-names',
   'mapped-append',
+  'direct-io',
+  'removed-directory',
 ]);
 
 /** One property of POSIX, checked in an empty directory of its own. */

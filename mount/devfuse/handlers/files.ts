@@ -23,11 +23,18 @@ const O_ACCMODE = 0o3;
 const O_RDONLY = 0;
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
+const O_APPEND = 0o2000;
 
-/** What is open for reading only has nothing to flush, and a close costs one request less. */
-function openFlags(opened: OpenResult, flags: number): number {
+/**
+ * What is open for reading only has nothing to flush, and a close costs one request less.
+ *
+ * Through the page cache the kernel ends a WRITE request after a page that it has not read before (fuse_fill_write_pages), so one
+ * write(2) arrives in two pieces; appends of another mount could come between. Without the cache it is one request.
+ */
+function openFlags(opened: OpenResult, flags: number, { appendsDirectly }: HandlerContext): number {
+  const direct = opened.directIo || (appendsDirectly && (flags & O_APPEND) !== 0);
   return (
-    (opened.directIo ? FOPEN.DIRECT_IO : 0) |
+    (direct ? FOPEN.DIRECT_IO : 0) |
     (opened.keepCache ? FOPEN.KEEP_CACHE : 0) |
     ((flags & O_ACCMODE) === O_RDONLY ? FOPEN.NOFLUSH : 0)
   );
@@ -51,7 +58,7 @@ export const open: Handler = async (request, context) => {
     throw error;
   }
   return {
-    message: encodeOpen(opened.handle, openFlags(opened, flags)),
+    message: encodeOpen(opened.handle, openFlags(opened, flags, context)),
     undelivered: () => abandon(context, ino, opened),
   };
 };
@@ -70,7 +77,7 @@ export const create: Handler = async ({ caller, ino, body, signal }, context) =>
   const { fileSystem, validities } = context;
   const createdIno = created.attr.ino as Ino;
   return {
-    message: encodeCreate(created.attr, validities, created.handle, openFlags(created, flags)),
+    message: encodeCreate(created.attr, validities, created.handle, openFlags(created, flags, context)),
     undelivered: () => {
       abandon(context, createdIno, created);
       fileSystem.forget(createdIno, 1);

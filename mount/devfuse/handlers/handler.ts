@@ -29,6 +29,8 @@ export interface HandlerContext {
   readonly validities: Validities;
   /** HANDLE_KILLPRIV_V2 is on: setuid and setgid bits are ours to clear. */
   readonly clearsSuidSgid: boolean;
+  /** Descriptors with O_APPEND go past the page cache, see `openFlags`. */
+  readonly appendsDirectly: boolean;
 }
 
 /** Decodes, calls the file system, encodes. Throws FsError, or MalformedRequest for a request that makes no sense. */
