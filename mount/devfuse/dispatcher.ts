@@ -7,7 +7,7 @@ import type { HandlerContext, Reply, Request } from './handlers/handler.ts';
 import { HANDLERS } from './handlers/table.ts';
 import { type InterruptPolicy, immediateInterrupts, type PendingRequest } from './interrupts.ts';
 import { type Validities, validityOf } from './protocol/attributes.ts';
-import { INIT_FLAG, OPCODE, opcodeName } from './protocol/constants.ts';
+import { INIT_FLAG, INIT_FLAG2, OPCODE, opcodeName } from './protocol/constants.ts';
 import { decodeBatchForget, decodeForget } from './protocol/entries.ts';
 import { decodeHeader, encodeError, finishReply, peekUnique, type RequestHeader } from './protocol/header.ts';
 import {
@@ -137,6 +137,7 @@ export class Dispatcher {
           validities: this.#validities,
           clearsSuidSgid: (negotiated.flags & INIT_FLAG.HANDLE_KILLPRIV_V2) !== 0,
           accessLists: hasAccessLists(negotiated),
+          appendsDirectly: (negotiated.flags2 & INIT_FLAG2.DIRECT_IO_ALLOW_MMAP) !== 0,
         };
       }
       this.#channel.reply([finishReply(encodeInit(negotiated, this.#options.init), header.unique)]);

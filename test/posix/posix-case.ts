@@ -15,7 +15,9 @@ export type Capability =
   | 'holes'
   | 'tmpfile'
   | 'access-lists'
-  | 'large-xattrs';
+  | 'large-xattrs'
+  | 'direct-io'
+  | 'removed-directory';
 
 /** What the fuse-native front end lacks. */
 export const FUSE_NATIVE_LACKS: ReadonlySet<Capability> = new Set<Capability>([
@@ -31,6 +33,8 @@ export const FUSE_NATIVE_LACKS: ReadonlySet<Capability> = new Set<Capability>([
   'holes',
   'tmpfile',
   'access-lists',
+  'direct-io',
+  'removed-directory',
 ]);
 
 /** One property of POSIX, checked in an empty directory of its own. */

@@ -45,8 +45,8 @@ export function cstrings(...values: string[]): Buffer {
 }
 
 /** struct fuse_init_in as Linux 6 sends it. */
-export function initBody(flags = 0xffff_ffff, minor = 40, major = 7): Buffer {
-  return Buffer.concat([u32s(major, minor, 131_072, flags, 0), Buffer.alloc(44)]);
+export function initBody(flags = 0xffff_ffff, minor = 40, major = 7, flags2 = 0): Buffer {
+  return Buffer.concat([u32s(major, minor, 131_072, flags, flags2), Buffer.alloc(44)]);
 }
 
 export interface DecodedReply {

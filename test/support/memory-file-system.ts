@@ -643,7 +643,7 @@ export class MemoryFileSystem implements FileSystem {
       blockSizeBytes: 4096,
       totalBytes: 2 ** 40,
       availableBytes: 2 ** 39,
-      files: this.#nodes.size,
+      files: this.#nodes.size + 2 ** 32,
       filesFree: 2 ** 32,
       nameBytesMax: NAME_BYTES_MAX,
     };

@@ -25,11 +25,18 @@ const O_ACCMODE = 0o3;
 const O_RDONLY = 0;
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
+const O_APPEND = 0o2000;
 
-/** What is open for reading only has nothing to flush, and a close costs one request less; unless it may have to unlock. */
-function openFlags(opened: OpenResult, flags: number): number {
+/**
+ * What is open for reading only has nothing to flush, and a close costs one request less; unless it may have to unlock.
+ *
+ * Through the page cache the kernel ends a WRITE request after a page that it has not read before (fuse_fill_write_pages), so one
+ * write(2) arrives in two pieces; appends of another mount could come between. Without the cache it is one request.
+ */
+function openFlags(opened: OpenResult, flags: number, { appendsDirectly }: HandlerContext): number {
+  const direct = opened.directIo || (appendsDirectly && (flags & O_APPEND) !== 0);
   return (
-    (opened.directIo ? FOPEN.DIRECT_IO : 0) |
+    (direct ? FOPEN.DIRECT_IO : 0) |
     (opened.keepCache ? FOPEN.KEEP_CACHE : 0) |
     ((flags & O_ACCMODE) === O_RDONLY && !opened.lockable ? FOPEN.NOFLUSH : 0)
   );
@@ -53,7 +60,7 @@ export const open: Handler = async (request, context) => {
     throw error;
   }
   return {
-    message: encodeOpen(opened.handle, openFlags(opened, flags)),
+    message: encodeOpen(opened.handle, openFlags(opened, flags, context)),
     undelivered: () => abandon(context, ino, opened),
   };
 };
@@ -81,7 +88,12 @@ export const tmpfile: Handler = async ({ caller, ino, body, signal }, context) =
 function createdReply(context: HandlerContext, created: OpenResult & { attr: Attr }, flags: number): Reply {
   const ino = created.attr.ino as Ino;
   return {
-    message: encodeCreate(created.attr, context.validities, created.handle, openFlags(created, flags)),
+    message: encodeCreate(
+      created.attr,
+      context.validities,
+      created.handle,
+      openFlags(created, flags, context),
+    ),
     undelivered: () => {
       abandon(context, ino, created);
       context.fileSystem.forget(ino, 1);

@@ -31,6 +31,8 @@ export interface HandlerContext {
   readonly clearsSuidSgid: boolean;
   /** The kernel enforces access lists, and leaves the umask to us. */
   readonly accessLists: boolean;
+  /** Descriptors with O_APPEND go past the page cache, see `openFlags`. */
+  readonly appendsDirectly: boolean;
 }
 
 /** Decodes, calls the file system, encodes. Throws FsError, or MalformedRequest for a request that makes no sense. */

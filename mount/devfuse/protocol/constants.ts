@@ -85,6 +85,14 @@ export const INIT_FLAG = {
   MAX_PAGES: 1 << 22,
   HANDLE_KILLPRIV_V2: 1 << 28,
   SETXATTR_EXT: 1 << 29,
+  /** Both sides have `flags2`. */
+  INIT_EXT: 1 << 30,
+} as const;
+
+/** Bits of the INIT exchange from the 33rd on. */
+export const INIT_FLAG2 = {
+  /** Linux 6.6: files with FOPEN_DIRECT_IO can be mapped, and what is written drops the pages that it overlaps. */
+  DIRECT_IO_ALLOW_MMAP: 1 << 4,
 } as const;
 
 /** Bits of SETATTR's `valid`. */

@@ -1,4 +1,4 @@
-import { FUSE_MAJOR, FUSE_MINOR, FUSE_MINOR_MIN, INIT_FLAG } from './constants.ts';
+import { FUSE_MAJOR, FUSE_MINOR, FUSE_MINOR_MIN, INIT_FLAG, INIT_FLAG2 } from './constants.ts';
 import { MalformedRequest, MessageWriter, type RequestReader } from './wire.ts';
 
 export interface InitRequest {
@@ -6,6 +6,8 @@ export interface InitRequest {
   readonly minor: number;
   readonly maxReadahead: number;
   readonly flags: number;
+  /** 0 from kernels without INIT_EXT. */
+  readonly flags2: number;
 }
 
 export interface InitOptions {
@@ -22,6 +24,7 @@ export interface InitOptions {
 export interface Negotiated {
   readonly minor: number;
   readonly flags: number;
+  readonly flags2: number;
   readonly maxWriteBytes: number;
   readonly maxPages: number;
   readonly maxReadaheadBytes: number;
@@ -44,7 +47,9 @@ const WANTED =
   INIT_FLAG.ASYNC_DIO |
   INIT_FLAG.PARALLEL_DIROPS |
   INIT_FLAG.MAX_PAGES |
-  INIT_FLAG.HANDLE_KILLPRIV_V2;
+  INIT_FLAG.HANDLE_KILLPRIV_V2 |
+  INIT_FLAG.INIT_EXT;
+const WANTED2 = INIT_FLAG2.DIRECT_IO_ALLOW_MMAP;
 
 /**
  * Access lists, all or nothing: POSIX_ACL makes the kernel enforce them; SETXATTR_EXT tells when setting one takes the
@@ -60,9 +65,11 @@ export function hasAccessLists({ flags }: Pick<Negotiated, 'flags'>): boolean {
 
 const REMOTE_LOCKS = INIT_FLAG.POSIX_LOCKS | INIT_FLAG.FLOCK_LOCKS;
 
-/** struct fuse_init_in; the fields after `flags` exist only in newer kernels and are not needed. */
+/** struct fuse_init_in; the fields after `flags` exist only in newer kernels. */
 export function decodeInit(body: RequestReader): InitRequest {
-  return { major: body.u32(), minor: body.u32(), maxReadahead: body.u32(), flags: body.u32() };
+  const [major, minor, maxReadahead, flags] = [body.u32(), body.u32(), body.u32(), body.u32()];
+  const extended = (flags & INIT_FLAG.INIT_EXT) !== 0 && body.remaining >= 4;
+  return { major, minor, maxReadahead, flags, flags2: extended ? body.u32() : 0 };
 }
 
 /** Undefined: the kernel speaks a newer major version and will ask again with ours. Throws MalformedRequest when it is too old. */
@@ -74,15 +81,14 @@ export function negotiate(request: InitRequest, options: InitOptions): Negotiate
     );
   }
   const wanted =
-    WANTED |
-    (hasAccessLists(request) ? ACCESS_LISTS : 0) |
-    (options.remoteLocks === true ? REMOTE_LOCKS : 0);
+    WANTED | (hasAccessLists(request) ? ACCESS_LISTS : 0) | (options.remoteLocks === true ? REMOTE_LOCKS : 0);
   const flags = request.flags & wanted;
   const hasMaxPages = (flags & INIT_FLAG.MAX_PAGES) !== 0;
   const maxPages = hasMaxPages ? Math.ceil(options.maxWriteBytes / PAGE_BYTES) : MAX_PAGES_DEFAULT;
   return {
     minor: Math.min(request.minor, FUSE_MINOR),
     flags,
+    flags2: WANTED2 & request.flags2,
     maxWriteBytes: Math.min(options.maxWriteBytes, maxPages * PAGE_BYTES),
     maxPages,
     maxReadaheadBytes: options.maxReadaheadBytes,
@@ -104,6 +110,7 @@ export function encodeInit(negotiated: Negotiated | undefined, options: InitOpti
     .u32(1) // time granularity: 1 ns
     .u16((negotiated.flags & INIT_FLAG.MAX_PAGES) !== 0 ? negotiated.maxPages : 0)
     .u16(0) // map_alignment
-    .zeros(32);
+    .u32(negotiated.flags2)
+    .zeros(28);
   return out.bytes;
 }

@@ -39,7 +39,8 @@ export async function open(
   try {
     await core.settle(state, attr, signal);
     const writable = (flags & O_ACCMODE) !== O_RDONLY;
-    if ((flags & O_TRUNC) !== 0 && writable && state.size() > 0) {
+    // An empty file too: its times change (open(3p)).
+    if ((flags & O_TRUNC) !== 0 && writable) {
       await truncate(core, writeBack, state, 0, signal);
     }
     const keepCache = core.kernel.opened(ino, state.attr.dataVersion);

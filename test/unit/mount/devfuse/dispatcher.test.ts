@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { ReplyOutcome } from '../../../../mount/devfuse/channel.ts';
 import { Dispatcher } from '../../../../mount/devfuse/dispatcher.ts';
-import { FOPEN, OPCODE } from '../../../../mount/devfuse/protocol/constants.ts';
+import { FOPEN, INIT_FLAG2, OPCODE } from '../../../../mount/devfuse/protocol/constants.ts';
 import { ERRNO, FsError } from '../../../../src/base/errno.ts';
 import { type Ino, ROOT_INO } from '../../../../src/base/ids.ts';
 import { formatAcl } from '../../../../src/core/namespace/posix-acl.ts';
@@ -77,8 +77,8 @@ class Harness {
     return done;
   }
 
-  async initialized(flags?: number): Promise<this> {
-    const reply = await this.call(OPCODE.INIT, initBody(flags));
+  async initialized(flags = 0xffff_ffff, flags2 = 0): Promise<this> {
+    const reply = await this.call(OPCODE.INIT, initBody(flags, 40, 7, flags2));
     assert.equal(reply.errno, 0);
     await this.dispatcher.initialized;
     return this;
@@ -268,6 +268,20 @@ describe('Dispatcher', () => {
     assert.equal((await flagsOf(0)) & FOPEN.NOFLUSH, FOPEN.NOFLUSH);
     for (const flags of [1, 2]) assert.equal((await flagsOf(flags)) & FOPEN.NOFLUSH, 0);
     assert.equal((await flagsOf(0o40000)) & FOPEN.DIRECT_IO, FOPEN.DIRECT_IO);
+  });
+
+  it('has appends go past the page cache, where the kernel keeps its pages right all the same', async () => {
+    for (const [flags2, expected] of [
+      [INIT_FLAG2.DIRECT_IO_ALLOW_MMAP, FOPEN.DIRECT_IO],
+      [0, 0],
+    ] as const) {
+      const h = await new Harness().initialized(0xffff_ffff, flags2);
+      const { ino } = await h.fileSystem.mknod(CALLER, ROOT_INO, Buffer.from('f'), 0o100644, 0);
+      const opened = await h.call(OPCODE.OPEN, u32s(0o2001, 0), { nodeId: ino });
+      assert.equal(opened.body.readUInt32LE(8) & FOPEN.DIRECT_IO, expected);
+      const other = await h.call(OPCODE.OPEN, u32s(1, 0), { nodeId: ino });
+      assert.equal(other.body.readUInt32LE(8) & FOPEN.DIRECT_IO, 0);
+    }
   });
 
   it('counts only the readdirplus entries that fit as looked up', async () => {

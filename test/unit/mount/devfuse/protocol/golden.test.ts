@@ -144,32 +144,44 @@ describe('FUSE headers', () => {
 
 describe('FUSE INIT', () => {
   it('takes of the offered flags what it wants, and answers with struct fuse_init_out', () => {
-    const request = decodeInit(reader('07000000', '28000000', '00000200', 'ffffffff', '00'.repeat(48)));
-    assert.deepEqual(request, { major: 7, minor: 40, maxReadahead: 131_072, flags: 0xffff_ffff });
+    const request = decodeInit(
+      reader('07000000', '28000000', '00000200', 'ffffffff', 'ffffffff', '00'.repeat(44)),
+    );
+    assert.deepEqual(request, {
+      major: 7,
+      minor: 40,
+      maxReadahead: 131_072,
+      flags: 0xffff_ffff,
+      flags2: 0xffff_ffff,
+    });
     const negotiated = negotiate(request, INIT_OPTIONS)!;
     assert.equal(
       bodyHex(encodeInit(negotiated, INIT_OPTIONS)),
       '07000000' +
         '26000000' +
         '00001000' +
-        '69e05430' +
+        '69e05470' +
         '4000' +
         '3000' +
         '00001000' +
         '01000000' +
         '0001' +
-        `0000${'00'.repeat(32)}`,
+        `000010000000${'00'.repeat(28)}`,
     );
   });
 
   it('without MAX_PAGES writes at most 32 pages', () => {
-    const negotiated = negotiate({ major: 7, minor: 26, maxReadahead: 0, flags: 1 }, INIT_OPTIONS)!;
+    const negotiated = negotiate(
+      { major: 7, minor: 26, maxReadahead: 0, flags: 1, flags2: 0 },
+      INIT_OPTIONS,
+    )!;
     assert.deepEqual([negotiated.minor, negotiated.maxWriteBytes, negotiated.flags], [26, 131_072, 1]);
   });
 
   it('has access lists and the umask only from a kernel that says when one takes the set-group-ID bit', () => {
     const setxattrExt = 1 << 29;
-    const of = (flags: number) => negotiate({ major: 7, minor: 40, maxReadahead: 0, flags }, INIT_OPTIONS)!;
+    const of = (flags: number) =>
+      negotiate({ major: 7, minor: 40, maxReadahead: 0, flags, flags2: 0 }, INIT_OPTIONS)!;
     assert.equal(hasAccessLists(of(0xffff_ffff)), true);
     const older = of(0xffff_ffff & ~setxattrExt);
     assert.equal(hasAccessLists(older), false);
@@ -177,10 +189,18 @@ describe('FUSE INIT', () => {
   });
 
   it('asks a newer kernel for version 7, and refuses an older one', () => {
-    assert.equal(negotiate({ major: 8, minor: 0, maxReadahead: 0, flags: 0 }, INIT_OPTIONS), undefined);
+    assert.equal(
+      negotiate({ major: 8, minor: 0, maxReadahead: 0, flags: 0, flags2: 0 }, INIT_OPTIONS),
+      undefined,
+    );
     assert.equal(bodyHex(encodeInit(undefined, INIT_OPTIONS)).slice(0, 8), '07000000');
-    assert.throws(() => negotiate({ major: 7, minor: 22, maxReadahead: 0, flags: 0 }, INIT_OPTIONS), /7\.22/);
-    assert.throws(() => negotiate({ major: 6, minor: 99, maxReadahead: 0, flags: 0 }, INIT_OPTIONS));
+    assert.throws(
+      () => negotiate({ major: 7, minor: 22, maxReadahead: 0, flags: 0, flags2: 0 }, INIT_OPTIONS),
+      /7\.22/,
+    );
+    assert.throws(() =>
+      negotiate({ major: 6, minor: 99, maxReadahead: 0, flags: 0, flags2: 0 }, INIT_OPTIONS),
+    );
   });
 });
 
