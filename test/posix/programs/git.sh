@@ -35,13 +35,13 @@ history() {
 }
 
 # Commits one by one: a lock file, loose objects, an index and a reference each.
-commit_small() {
+commit_small() (
   cd "$repo" || return 1
   i=0
   while [ $((i += 1)) -le "$SMALL" ]; do
     echo "$1 $i" >>"dir$((i % 20))/log.txt" && git add -A && git commit -qm "$1 $i" || return 1
   done
-}
+)
 count_is() { [ "$(git -C "$1" rev-list --count --all)" -ge "$2" ]; }
 check 'init' git init -q -b main "$repo" || finish
 history "$COMMITS" >"$scratch/history"

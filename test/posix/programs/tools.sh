@@ -10,7 +10,7 @@ need rsync:rsync tar:tar make:make gcc:gcc setfattr:attr npm:npm
 cluster_up
 tree=$scratch/tree
 
-make_tree() {
+make_tree() (
   rm -rf "$tree"
   mkdir -p "$tree"
   cd "$tree" || return 1
@@ -37,7 +37,7 @@ make_tree() {
   truncate -s 100M sparse
   printf middle | dd of=sparse bs=1 seek=52428800 conv=notrunc status=none
   printf end | dd of=sparse bs=1 seek=104857597 conv=notrunc status=none
-}
+)
 
 # Whatever rsync would change, of content (by checksum), times, modes, owners, links and attributes.
 same_tree() {
@@ -79,7 +79,7 @@ check 'what it installed runs from there' sh -c "cd '$project' && node_modules/.
 check 'rm -r of it' rm -r "$project"
 
 # 150 translation units of C, built twice.
-make_sources() {
+make_sources() (
   mkdir "$mount/c" && cd "$mount/c" || return 1
   node -e '
     const units = 150;
@@ -92,7 +92,7 @@ make_sources() {
     fs.writeFileSync("all.h", all.map((i) => `int f${i}(int);`).join("\n") + "\n");
     fs.writeFileSync("main.c", "#include <stdio.h>\n#include \"all.h\"\nint main(void) { unsigned s = 0;" + all.map((i) => `s += f${i}(${i});`).join("") + "printf(\"%u\\n\", s); return 0; }\n");
     fs.writeFileSync("Makefile", "app: main.o " + all.map((i) => `u${i}.o`).join(" ") + "\n\tgcc -o $@ $^\n%.o: %.c all.h\n\tgcc -O1 -pipe -c -o $@ $<\nclean:\n\trm -f app *.o\n");'
-}
+)
 check 'sources' make_sources
 in_the_middle leader 2 'make -j8' make -s -C "$mount/c" -j8
 check 'the program runs' "$mount/c/app"
