@@ -252,6 +252,8 @@ function printResult({ files, complaints }: ProveReport, code: number | null): b
   ];
   if (todos > 0)
     console.log(`${todos} checks have no effect: the suite marks them as not so on this system (TODO)`);
+  if (code !== 0 && failed === 0)
+    console.log(`prove ended with ${code ?? 'a signal'}: not everything was run`);
   console.log(`${files.length} files, ${tests} tests, ${failed} failed`);
   return code === 0 && failed === 0 && tests > 0;
 }
