@@ -37,7 +37,8 @@ export async function open(
   try {
     await core.settle(state, attr, signal);
     const writable = (flags & O_ACCMODE) !== O_RDONLY;
-    if ((flags & O_TRUNC) !== 0 && writable && state.size() > 0) {
+    // Also what is empty: O_TRUNC sets the times (open(2)), which is what `: >stamp` is for.
+    if ((flags & O_TRUNC) !== 0 && writable) {
       await truncate(core, writeBack, state, 0, signal);
     }
     const keepCache = core.kernel.opened(ino, state.attr.dataVersion);
