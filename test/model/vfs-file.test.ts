@@ -132,7 +132,7 @@ class FileRun {
         const flags = s.truncate ? O_RDWR | O_TRUNC : O_RDWR;
         this.handle = (await this.insist(() => vfs.open(ROOT, ino, flags))).handle;
         if (s.truncate) {
-          if (this.content.length > 0) this.mtimeSec = undefined;
+          this.mtimeSec = undefined;
           this.#resize(0);
         }
         break;

@@ -10,11 +10,28 @@ export interface OracleNode {
   readonly target: string;
   readonly entries: Map<string, OracleNode>;
   parent: OracleNode | undefined;
+  uid: number;
+  gid: number;
+  readonly xattrs: Map<string, Uint8Array>;
+  /** The time that was set, unless something has changed it since. */
+  mtimeSec: number | undefined;
 }
 
 export function newNode(kind: OracleNode['kind'], mode: number, target = ''): OracleNode {
   const nlink = kind === 'dir' ? 2 : 1;
-  return { kind, content: new Uint8Array(0), mode, nlink, target, entries: new Map(), parent: undefined };
+  return {
+    kind,
+    content: new Uint8Array(0),
+    mode,
+    nlink,
+    target,
+    entries: new Map(),
+    parent: undefined,
+    uid: 0,
+    gid: 0,
+    xattrs: new Map(),
+    mtimeSec: undefined,
+  };
 }
 
 export class OracleError extends Error {
@@ -61,7 +78,7 @@ export class TreeOracle {
     const { parent, name } = this.resolve(to);
     if (parent.entries.has(name)) fail('EEXIST');
     if (node.kind === 'dir') fail('EPERM');
-    parent.entries.set(name, node);
+    this.#enter(parent, name, node);
     node.nlink++;
   }
 
@@ -69,7 +86,7 @@ export class TreeOracle {
     const { parent, name } = this.resolve(path);
     const node = parent.entries.get(name) ?? fail('ENOENT');
     if (node.kind === 'dir') fail('EISDIR');
-    parent.entries.delete(name);
+    this.#leave(parent, name, node);
     node.nlink--;
   }
 
@@ -82,31 +99,47 @@ export class TreeOracle {
     node.nlink = 0;
   }
 
-  rename(from: string, to: string, noReplace: boolean): void {
+  /** `flags` as of renameat2(2): 0, RENAME_NOREPLACE or RENAME_EXCHANGE. */
+  rename(from: string, to: string, flags: 0 | 1 | 2): void {
     const a = this.resolve(from);
     const b = this.resolve(to);
     const node = a.parent.entries.get(a.name) ?? fail('ENOENT');
     const target = b.parent.entries.get(b.name);
-    if (target && noReplace) fail('EEXIST');
+    if (target && flags === 1) fail('EEXIST');
+    if (!target && flags === 2) fail('ENOENT');
     if (node.kind === 'dir' && a.parent !== b.parent && isWithin(b.parent, node)) fail('EINVAL');
+    if (flags === 2 && target?.kind === 'dir' && a.parent !== b.parent && isWithin(a.parent, target)) {
+      fail('EINVAL');
+    }
     if (target === node) return;
-    if (target) {
-      if (node.kind === 'dir' && target.kind !== 'dir') fail('ENOTDIR');
-      if (node.kind !== 'dir' && target.kind === 'dir') {
-        fail(isWithin(a.parent, target) ? 'ENOTEMPTY' : 'EISDIR');
-      }
-      if (target.entries.size > 0) fail('ENOTEMPTY');
-    }
+    if (target && flags !== 2) checkReplaceable(node, target, a.parent);
     this.#leave(a.parent, a.name, node);
-    if (target) {
-      this.#leave(b.parent, b.name, target);
-      target.nlink = target.kind === 'dir' ? 0 : target.nlink - 1;
-    }
+    if (target) this.#leave(b.parent, b.name, target);
     this.#enter(b.parent, b.name, node);
+    if (!target) return;
+    if (flags === 2) this.#enter(a.parent, a.name, target);
+    else target.nlink = target.kind === 'dir' ? 0 : target.nlink - 1;
+  }
+
+  /** `flags` as of setxattr(2). */
+  setxattr(path: string, name: string, value: Uint8Array, flags: number): void {
+    const { xattrs } = this.find(path);
+    if (flags === 1 && xattrs.has(name)) fail('EEXIST');
+    if (flags === 2 && !xattrs.has(name)) fail('ENODATA');
+    xattrs.set(name, value);
+  }
+
+  getxattr(path: string, name: string): Uint8Array {
+    return this.find(path).xattrs.get(name) ?? fail('ENODATA');
+  }
+
+  removexattr(path: string, name: string): void {
+    if (!this.find(path).xattrs.delete(name)) fail('ENODATA');
   }
 
   #enter(parent: OracleNode, name: string, node: OracleNode): void {
     parent.entries.set(name, node);
+    parent.mtimeSec = undefined;
     if (node.kind !== 'dir') return;
     node.parent = parent;
     parent.nlink++;
@@ -114,8 +147,18 @@ export class TreeOracle {
 
   #leave(parent: OracleNode, name: string, node: OracleNode): void {
     parent.entries.delete(name);
+    parent.mtimeSec = undefined;
     if (node.kind === 'dir') parent.nlink--;
   }
+}
+
+/** What Linux says about a name that is to be replaced, in its order. */
+function checkReplaceable(node: OracleNode, target: OracleNode, oldParent: OracleNode): void {
+  if (node.kind === 'dir' && target.kind !== 'dir') fail('ENOTDIR');
+  if (node.kind !== 'dir' && target.kind === 'dir') {
+    fail(isWithin(oldParent, target) ? 'ENOTEMPTY' : 'EISDIR');
+  }
+  if (target.entries.size > 0) fail('ENOTEMPTY');
 }
 
 function isWithin(node: OracleNode, ancestor: OracleNode): boolean {

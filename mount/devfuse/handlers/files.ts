@@ -3,6 +3,7 @@ import type { Ino } from '../../../src/base/ids.ts';
 import { FILE_SIZE_BYTES_MAX } from '../../../src/base/limits.ts';
 import type { Attr } from '../../../src/gen/ringfs/v1/namespace.ts';
 import type { OpenResult } from '../../../src/ports/file-system.ts';
+import { MAX_WRITE_BYTES } from '../limits.ts';
 import { FOPEN } from '../protocol/constants.ts';
 import {
   decodeCreate,
@@ -18,6 +19,7 @@ import {
   encodeWrite,
 } from '../protocol/files.ts';
 import { encodeEmpty } from '../protocol/plain.ts';
+import { MalformedRequest } from '../protocol/wire.ts';
 import type { Handler, HandlerContext, Reply } from './handler.ts';
 import { clearSuidSgid } from './suid-sgid.ts';
 
@@ -103,6 +105,8 @@ function createdReply(context: HandlerContext, created: OpenResult & { attr: Att
 
 export const read: Handler = async ({ ino, body, signal }, { fileSystem }) => {
   const { handle, offset, size } = decodeRead(body);
+  // No kernel asks for more than it was told that it may write at once; the zeros of a hole would fill the memory.
+  if (size > MAX_WRITE_BYTES) throw new MalformedRequest(`a read of ${size} bytes`);
   if (offset >= FILE_SIZE_BYTES_MAX) return { message: encodeEmpty() };
   return { message: encodeEmpty(), data: await fileSystem.read(ino, handle, offset, size, signal) };
 };

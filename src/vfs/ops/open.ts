@@ -39,7 +39,7 @@ export async function open(
   try {
     await core.settle(state, attr, signal);
     const writable = (flags & O_ACCMODE) !== O_RDONLY;
-    // An empty file too: its times change (open(3p)).
+    // Also what is empty: O_TRUNC sets the times (open(2)), which is what `: >stamp` is for.
     if ((flags & O_TRUNC) !== 0 && writable) {
       await truncate(core, writeBack, state, 0, signal);
     }

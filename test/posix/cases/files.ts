@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:fs';
-import { copyFile, mkdir, open, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, open, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type PosixCase, pattern, python, rejectsWith, sameBytes } from '../posix-case.ts';
 
@@ -113,6 +113,19 @@ export const fileCases: readonly PosixCase[] = [
       await file.write('new');
       await file.close();
       assert.equal(await readFile(path, 'utf8'), 'new');
+    },
+  },
+  {
+    name: 'O_TRUNC of an empty file sets its times',
+    async run(dir) {
+      const path = join(dir, 'stamp');
+      await writeFile(path, '');
+      await utimes(path, 1000, 1000);
+      await (await open(path, 'w')).close();
+      assert.ok((await stat(path)).mtimeMs > 1_000_000_000_000);
+      await utimes(path, 1000, 1000);
+      await (await open(path, constants.O_RDWR | constants.O_CREAT)).close();
+      assert.equal((await stat(path)).mtimeMs, 1_000_000);
     },
   },
   {
