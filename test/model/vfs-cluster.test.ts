@@ -115,7 +115,7 @@ class TroubledWorld implements TreeWorld {
     const [set, clear] = [bytes('user.fence'), bytes('user.fence')];
     for (let attempt = 0; ; attempt++) {
       try {
-        await this.wait(vfs.setxattr(ROOT, ROOT_INO, set, bytes(`${this.#fences++}`), 0));
+        await this.wait(vfs.setxattr(ROOT, ROOT_INO, set, bytes(`${this.#fences++}`), { flags: 0 }));
         return await this.wait(vfs.removexattr(ROOT, ROOT_INO, clear).catch(gone));
       } catch (error) {
         if (!(error instanceof FsError) || error.code !== 'ETIMEDOUT' || attempt > 20) throw error;

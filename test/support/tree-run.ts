@@ -455,7 +455,7 @@ export class TreeRun {
         const value = this.#data(s.length);
         await this.#both(
           () => oracle.setxattr(s.path, s.attribute, value, s.flags),
-          async () => vfs.setxattr(ROOT, await inode(), bytes(s.attribute), value, s.flags),
+          async () => vfs.setxattr(ROOT, await inode(), bytes(s.attribute), value, { flags: s.flags }),
         );
         return;
       }

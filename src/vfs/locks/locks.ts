@@ -335,7 +335,7 @@ export class Locks {
       sameSession: true,
       ...(signal === undefined ? {} : { signal }),
     });
-    return results[0]?.lock ?? LockOutcome.NONE;
+    return results[0]?.lock ?? LockOutcome.UNSPECIFIED;
   }
 
   /** Sends what takes locks away until it is answered or the session has ended, which does the same. Never rejects. */

@@ -12,8 +12,8 @@ export const protobufPackage = "ringfs.v1";
 export const protobufFileName = "ringfs/v1/namespace.proto";
 
 export const LockOutcome = {
-  /** NONE - not an operation on locks */
-  NONE: 0,
+  /** UNSPECIFIED - not an operation on locks */
+  UNSPECIFIED: 0,
   /** GRANTED - SetLock: done. CancelLock: it does not wait (any more); it may have been granted */
   GRANTED: 1,
   /** WAITING - in line; LockGranted follows */
@@ -30,7 +30,7 @@ export const LockOutcome = {
 export type LockOutcome = typeof LockOutcome[keyof typeof LockOutcome];
 
 export namespace LockOutcome {
-  export type NONE = typeof LockOutcome.NONE;
+  export type UNSPECIFIED = typeof LockOutcome.UNSPECIFIED;
   export type GRANTED = typeof LockOutcome.GRANTED;
   export type WAITING = typeof LockOutcome.WAITING;
   export type REFUSED = typeof LockOutcome.REFUSED;

@@ -130,7 +130,11 @@ async function setScene(h: Harness): Promise<Scene> {
   const made = await h.ask(OPCODE.CREATE, create('file'));
   const [file, fileHandle] = [Number(made.readBigUInt64LE(0)), Number(made.readBigUInt64LE(128))];
   await h.ask(OPCODE.WRITE, write(fileHandle, 0, 'some content, longer than what is inline'), file);
-  await h.ask(OPCODE.SETXATTR, Buffer.concat([u32s(5, 0), cstrings('user.x'), Buffer.from('value')]), file);
+  await h.ask(
+    OPCODE.SETXATTR,
+    Buffer.concat([u32s(5, 0, 0, 0), cstrings('user.x'), Buffer.from('value')]),
+    file,
+  );
   const dir = Number(
     (await h.ask(OPCODE.MKDIR, Buffer.concat([u32s(0o755, 0), cstrings('dir')]))).readBigUInt64LE(0),
   );
@@ -176,7 +180,7 @@ function samples({ file, dir, link, fileHandle, dirHandle }: Scene, turn: number
     [OPCODE.WRITE, write(fileHandle, 7, 'written'), file],
     [OPCODE.STATFS, none, 1],
     [OPCODE.FSYNC, Buffer.concat([u64s(fileHandle), u32s(0, 0)]), file],
-    [OPCODE.SETXATTR, Buffer.concat([u32s(3, 0), cstrings('user.y'), Buffer.from('abc')]), file],
+    [OPCODE.SETXATTR, Buffer.concat([u32s(3, 0, 0, 0), cstrings('user.y'), Buffer.from('abc')]), file],
     [OPCODE.GETXATTR, Buffer.concat([u32s(100, 0), cstrings('user.x')]), file],
     [OPCODE.LISTXATTR, u32s(100, 0), file],
     [OPCODE.REMOVEXATTR, cstrings('user.x'), file],
