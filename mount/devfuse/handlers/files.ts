@@ -21,7 +21,7 @@ import {
 import { encodeEmpty } from '../protocol/plain.ts';
 import { MalformedRequest } from '../protocol/wire.ts';
 import type { Handler, HandlerContext, Reply } from './handler.ts';
-import { clearSuidSgid } from './suid-sgid.ts';
+import { clearCapability, clearSuidSgid } from './suid-sgid.ts';
 
 const O_ACCMODE = 0o3;
 const O_RDONLY = 0;
@@ -113,9 +113,11 @@ export const read: Handler = async ({ ino, body, signal }, { fileSystem }) => {
 
 export const write: Handler = async (request, context) => {
   const { ino, body, signal } = request;
-  const { handle, offset, data, killSuidSgid, fromPageCache } = decodeWrite(body);
+  const { handle, offset, data, openFlags, killSuidSgid, fromPageCache } = decodeWrite(body);
   if (offset + data.length > FILE_SIZE_BYTES_MAX) throw new FsError('EFBIG');
   if (killSuidSgid) await clearSuidSgid(request, context, handle);
+  const appendsDirectly = context.appendsDirectly && (openFlags & O_APPEND) !== 0;
+  if (appendsDirectly && !fromPageCache) await clearCapability(request, context);
   const written = await context.fileSystem.write(ino, handle, offset, data, signal, { fromPageCache });
   return { message: encodeWrite(written) };
 };

@@ -1,3 +1,4 @@
+import { FsError } from '../../../src/base/errno.ts';
 import type { Attr } from '../../../src/gen/ringfs/v1/namespace.ts';
 import type { FileHandle } from '../../../src/ports/file-system.ts';
 import type { HandlerContext, Request } from './handler.ts';
@@ -11,6 +12,24 @@ const S_ISGID_AND_IXGRP = 0o2010;
 
 export function isDirectory(attr: Attr): boolean {
   return (attr.mode & S_IFMT) === S_IFDIR;
+}
+
+const CAPABILITY = new TextEncoder().encode('security.capability');
+
+/**
+ * File capabilities do not outlive a change of the content. For writes through the page cache the kernel sees to that; those that go past it
+ * are ours (HANDLE_KILLPRIV_V2 in include/uapi/linux/fuse.h). Without attributes this is answered by the mount itself.
+ */
+export async function clearCapability(
+  { ino, caller, signal }: Request,
+  { fileSystem }: HandlerContext,
+): Promise<void> {
+  try {
+    await fileSystem.getxattr(ino, CAPABILITY, signal);
+    await fileSystem.removexattr(caller, ino, CAPABILITY, signal);
+  } catch (error) {
+    if (!(error instanceof FsError && error.code === 'ENODATA')) throw error;
+  }
 }
 
 /**

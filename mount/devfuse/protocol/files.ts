@@ -63,6 +63,8 @@ export function decodeRead(body: RequestReader): ReadMessage {
 export interface WriteMessage {
   readonly handle: number;
   readonly offset: number;
+  /** Of open(2), for what is not from the page cache. */
+  readonly openFlags: number;
   readonly killSuidSgid: boolean;
   /** Pages of a mapping that the kernel writes back, with any handle of the file that it has. */
   readonly fromPageCache: boolean;
@@ -73,10 +75,13 @@ export interface WriteMessage {
 /** struct fuse_write_in and the data. */
 export function decodeWrite(body: RequestReader): WriteMessage {
   const [handle, offset, size, flags] = [body.id(), body.u64(), body.u32(), body.u32()];
-  body.skip(16); // lock_owner, open flags
+  body.skip(8); // lock_owner
+  const openFlags = body.u32();
+  body.skip(4);
   return {
     handle,
     offset,
+    openFlags,
     killSuidSgid: (flags & WRITE_KILL_SUIDGID) !== 0,
     fromPageCache: (flags & WRITE_CACHE) !== 0,
     data: body.bytes(size),

@@ -148,12 +148,13 @@ export const aclCases: readonly PosixCase[] = [
     async run(dir) {
       await shell('echo x > f; chmod 600 f; setfacl -m u:4001:rw,g::r f', dir);
       await allowed(ALICE, 'cat f', dir);
-      await shell('chmod 604 f', dir);
+      // Not 604: with no group bits at all Linux does not look at the list (acl_permission_check in fs/namei.c).
+      await shell('chmod 614 f', dir);
       assert.deepEqual(await aclOf('f', dir), [
         'user::rw-',
         'user:4001:rw-',
         'group::r--',
-        'mask::---',
+        'mask::--x',
         'other::r--',
       ]);
       await refused(ALICE, 'cat f', dir);
@@ -161,7 +162,6 @@ export const aclCases: readonly PosixCase[] = [
       await shell('chmod 4750 f', dir);
       assert.equal(await modeOf('f', dir), '4750');
       assert.deepEqual(await aclOf('f', dir), [
-        '# flags: s--',
         'user::rwx',
         'user:4001:rw-',
         'group::r--',
