@@ -4,7 +4,7 @@ set -u
 cd "$(dirname "$0")/.."
 # Programs that the tests use on the mount.
 extra=""
-for pair in rsync:rsync sqlite3:sqlite3 git:git gcc:gcc make:make vim:vim-tiny fusermount3:fuse3 mkfs.ext4:e2fsprogs setfacl:acl setcap:libcap2-bin; do
+for pair in rsync:rsync sqlite3:sqlite3 git:git gcc:gcc make:make python3:python3 vim:vim-tiny fusermount3:fuse3 mkfs.ext4:e2fsprogs setfacl:acl setcap:libcap2-bin; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || extra="$extra ${pair##*:}"
 done
 RINGFS_SETUP_EXTRA="$extra" sh scripts/setup.sh || { echo '0 passed, 1 failed'; exit 1; }
