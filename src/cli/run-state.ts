@@ -85,3 +85,14 @@ function pidsOf(run: Omit<RunFile, 'startTicks'>): readonly number[] {
 export function runningProcesses(run: RunFile): readonly number[] {
   return pidsOf(run).filter((pid) => isRingfsProcess(pid, run.startTicks[pid]));
 }
+
+/** The servers of the cluster that `ringfs up` keeps in `data`: those that run, else those it made. Throws CliError with `hint`. */
+export function serversIn(
+  data: string,
+  hint: string,
+): readonly { readonly id: string; readonly address: string }[] {
+  const dir = path.resolve(data);
+  const servers = readRun(dir)?.servers ?? readCluster(dir)?.servers;
+  if (servers === undefined) throw new CliError(`there is no cluster in ${dir}`, hint);
+  return servers;
+}

@@ -1,10 +1,9 @@
-import path from 'node:path';
 import Table from 'cli-table3';
 import type { ChangeMembersReply, ChangeMembersRequest, ServerStatus } from '../../gen/ringfs/v1/admin.ts';
 import { fetchServerStatus, requestMemberChange } from '../../io/grpc/admin-client.ts';
 import { SystemTimers } from '../../io/os/system-timers.ts';
 import { CliError, usageError } from '../cli-error.ts';
-import { readCluster, readRun } from '../run-state.ts';
+import { serversIn } from '../run-state.ts';
 import { parseAddresses, parseInteger, parsePeers, parseServerId } from '../values.ts';
 
 const ASK_TIMEOUT_MS = 3_000;
@@ -157,16 +156,13 @@ function clientOf(flags: ClusterFlags): ClusterClient {
   const timeoutMs = parseInteger(flags.timeout, '--timeout', 1, 86_400) * 1_000;
   if (flags.servers !== undefined)
     return new ClusterClient(parseAddresses(flags.servers, '--servers'), timeoutMs);
-  const dir = path.resolve(flags.data);
-  const servers = readRun(dir)?.servers ?? readCluster(dir)?.servers;
-  if (servers !== undefined)
-    return new ClusterClient(
-      servers.map((server) => server.address),
-      timeoutMs,
-    );
-  throw new CliError(
-    `there is no cluster in ${dir}`,
+  const servers = serversIn(
+    flags.data,
     'name servers: --servers HOST:PORT[,HOST:PORT...], or the data directory with --data',
+  );
+  return new ClusterClient(
+    servers.map((server) => server.address),
+    timeoutMs,
   );
 }
 

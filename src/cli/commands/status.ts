@@ -1,11 +1,10 @@
 import { hostname } from 'node:os';
-import path from 'node:path';
 import Table from 'cli-table3';
 import { toHex } from '../../base/bytes.ts';
 import type { ServerStatus } from '../../gen/ringfs/v1/admin.ts';
 import { fetchServerStatus } from '../../io/grpc/admin-client.ts';
 import { CliError } from '../cli-error.ts';
-import { readCluster, readRun } from '../run-state.ts';
+import { serversIn } from '../run-state.ts';
 import { parseAddresses } from '../values.ts';
 
 const STATUS_TIMEOUT_MS = 3_000;
@@ -62,15 +61,10 @@ export async function runStatus(addresses: string | undefined, flags: StatusFlag
 function targetsOf(addresses: string | undefined, data: string): readonly Target[] {
   if (addresses !== undefined)
     return parseAddresses(addresses, 'ADDRESS').map((address) => ({ id: address, address }));
-  const dir = path.resolve(data);
-  const servers = readRun(dir)?.servers ?? readCluster(dir)?.servers;
-  if (servers === undefined) {
-    throw new CliError(
-      `there is no cluster in ${dir}`,
-      'name the servers: ringfs status HOST:PORT[,HOST:PORT...], or the data directory with --data',
-    );
-  }
-  return servers;
+  return serversIn(
+    data,
+    'name the servers: ringfs status HOST:PORT[,HOST:PORT...], or the data directory with --data',
+  );
 }
 
 /** Asks the given servers, and those that they name, each once. */
