@@ -205,6 +205,13 @@ export const APPLY_BATCH_BYTES_MAX = 4 * MIB;
 export const APPLY_QUEUE_BYTES_MAX = 64 * MIB;
 /** How long a follower gathers committed entries before it applies them. */
 export const APPLY_DELAY_MS = 50;
+/** How long, and for how many entries, a leader puts off writing its state when nobody reads it. */
+export const APPLY_WRITE_DELAY_MS = 20;
+export const APPLY_WRITE_ENTRIES_MAX = 64;
+/** How long, and for how many bytes, a leader gathers entries for a follower that no commit waits for. Far below the heartbeat
+ * interval and the election timeout. */
+export const PACE_MS = 20;
+export const PACE_BYTES_MAX = 128 * 1024;
 /** Hot rows of the namespace in memory, to spare the store. */
 export const ROW_CACHE_BYTES_MAX = 16 * MIB;
 /** Rows in one part of a snapshot stream. */

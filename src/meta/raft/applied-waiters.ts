@@ -8,6 +8,10 @@ interface Waiter {
 export class AppliedWaiters {
   #waiters: Waiter[] = [];
 
+  get size(): number {
+    return this.#waiters.length;
+  }
+
   wait(index: number): Promise<void> {
     return new Promise((resolve, reject) => this.#waiters.push({ index, resolve, reject }));
   }

@@ -4,6 +4,8 @@ import {
   APPLY_BATCH_BYTES_MAX,
   APPLY_BATCH_ENTRIES_MAX,
   APPLY_DELAY_MS,
+  APPLY_WRITE_DELAY_MS,
+  APPLY_WRITE_ENTRIES_MAX,
   ROW_CACHE_BYTES_MAX,
 } from '../../base/limits.ts';
 import { applyCommand, decodeCommand, prefetchKeys } from '../../core/namespace/apply.ts';
@@ -15,11 +17,13 @@ import type { TimerHandle, Timers } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
 import type { Applied } from '../replica.ts';
 import type { Failpoint } from './failpoint.ts';
-import type { StateStore } from './state-store.ts';
+import type { AppliedMark, StateStore } from './state-store.ts';
 
 export interface ApplierHooks {
   /** Whether somebody waits for what is applied here: true at the leader, where clients are answered. */
   isAwaited(): boolean;
+  /** Whether nobody waits for the state to have what was applied: outcomes are told before. Who begins to wait calls `hurry`. */
+  mayWriteLater(): boolean;
   /** Tells the core about a configuration change and returns the new configuration. */
   applyConfChange(data: Uint8Array): RaftConfState;
   /** What a batch gave is certain, since it is committed, but not in the state yet. `outcomes` has those entries that carried
@@ -43,15 +47,26 @@ export interface ApplierComponents {
   readonly hooks: ApplierHooks;
 }
 
+/** What was applied to the view and is not in the store yet. */
+interface Unwritten {
+  readonly entries: RaftEntry[];
+  mark: AppliedMark;
+}
+
 /**
  * Applies committed entries in order, batch by batch, beside the loop that persists the next ones. At a follower nobody waits for
- * them: they are gathered for up to APPLY_DELAY_MS, so that a busy follower reads and writes its state once for many entries.
+ * them: they are gathered for up to APPLY_DELAY_MS, so that a busy follower reads and writes its state once for many entries. A
+ * leader applies at once, because outcomes are waited for, and writes the state a little later, once for many entries; what a
+ * crash takes is applied again from the log.
  */
 export class Applier {
   readonly #components: ApplierComponents;
   readonly #view = new RowView({ cacheBytesMax: ROW_CACHE_BYTES_MAX });
   #queue: RaftEntry[] = [];
   #queuedBytes = 0;
+  #unwritten: Unwritten | undefined;
+  #writeDelay: TimerHandle | undefined;
+  #writeDue = false;
   #handed: number;
   /** Commands of entries that were decoded before their turn. */
   readonly #decoded = new WeakMap<RaftEntry, Command>();
@@ -87,7 +102,15 @@ export class Applier {
   #start(): void {
     this.#delay?.cancel();
     this.#delay = undefined;
-    if (this.#queue.length > 0 && !this.#halted) this.#running ??= this.#run();
+    if (!this.#halted && (this.#queue.length > 0 || this.#writeDue)) this.#running ??= this.#run();
+  }
+
+  /** Somebody waits until the state has everything that was handed over. */
+  hurry(): void {
+    this.#writeDelay?.cancel();
+    this.#writeDelay = undefined;
+    this.#writeDue = this.#unwritten !== undefined || this.#queue.length > 0;
+    this.#start();
   }
 
   /**
@@ -126,9 +149,9 @@ export class Applier {
     return command;
   }
 
-  /** Resolves when nothing is queued, or nothing will be applied any more. */
+  /** Resolves when all that was handed over is in the state, or nothing will be applied any more. */
   async idle(): Promise<void> {
-    this.#start();
+    this.hurry();
     await this.#running;
   }
 
@@ -144,12 +167,24 @@ export class Applier {
   async stop(): Promise<void> {
     this.#halted = true;
     this.#delay?.cancel();
+    this.#writeDelay?.cancel();
     await this.#running;
   }
 
   async #run(): Promise<void> {
     try {
-      while (this.#queue.length > 0 && !this.#halted) await this.#applyBatch(this.#takeBatch());
+      while (!this.#halted) {
+        if (this.#queue.length > 0) await this.#applyBatch(this.#takeBatch());
+        else this.#writeDue &&= this.#unwritten !== undefined;
+        if (this.#unwritten === undefined) {
+          if (this.#queue.length === 0) break;
+        } else if (this.#writeDue || this.#isWriteDue(this.#unwritten)) {
+          await this.#writeApplied(this.#unwritten);
+        } else if (this.#queue.length === 0) {
+          this.#writeDelay ??= this.#components.timers.after(APPLY_WRITE_DELAY_MS, () => this.hurry());
+          break;
+        }
+      }
     } catch (error) {
       this.#halted = true;
       this.#components.hooks.onFatal(error);
@@ -177,7 +212,7 @@ export class Applier {
     this.#generation += 1;
     await this.#load(commands.flatMap((c) => (c === undefined ? [] : prefetchKeys(c))));
     const outcomes: Applied[] = [];
-    let confState = store.applied.confState;
+    let { confState } = this.#unwritten?.mark ?? store.applied;
     for (let at = 0; at < entries.length; at++) {
       const entry = entries[at]!;
       if (entry.type === EntryType.CONF_CHANGE) confState = hooks.applyConfChange(entry.data);
@@ -185,11 +220,25 @@ export class Applier {
       if (command !== undefined) outcomes.push(await this.#applyCommand(entry, command));
     }
     hooks.onOutcomes(entries, outcomes);
-    const last = entries.at(-1)!;
-    await this.#write({ index: last.index, term: last.term, confState });
-    for (const entry of entries) this.#queuedBytes -= entry.data.length;
+    const { index, term } = entries.at(-1)!;
+    this.#unwritten ??= { entries: [], mark: store.applied };
+    this.#unwritten.entries.push(...entries);
+    this.#unwritten.mark = { index, term, confState };
+  }
+
+  #isWriteDue({ entries }: Unwritten): boolean {
+    return entries.length >= APPLY_WRITE_ENTRIES_MAX || !this.#components.hooks.mayWriteLater();
+  }
+
+  async #writeApplied(unwritten: Unwritten): Promise<void> {
+    const { failpoint, hooks } = this.#components;
+    this.#writeDelay?.cancel();
+    this.#writeDelay = undefined;
+    await this.#write(unwritten.mark);
+    this.#unwritten = undefined;
+    for (const entry of unwritten.entries) this.#queuedBytes -= entry.data.length;
     failpoint('after-apply');
-    hooks.onBatch(entries);
+    hooks.onBatch(unwritten.entries);
   }
 
   async #applyCommand(entry: RaftEntry, command: Command): Promise<Applied> {
@@ -211,7 +260,7 @@ export class Applier {
     for (let at = 0; at < missing.length; at++) this.#view.load(missing[at]!, values[at]);
   }
 
-  async #write(mark: { index: number; term: number; confState: RaftConfState }): Promise<void> {
+  async #write(mark: AppliedMark): Promise<void> {
     const { store, hooks } = this.#components;
     const writes = this.#view.takeWrites();
     let failed = false;

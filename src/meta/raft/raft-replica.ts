@@ -40,6 +40,7 @@ import { LeaseClock } from './lease-clock.ts';
 import type { RaftLogStore } from './log-store.ts';
 import { Members } from './members.ts';
 import { type MemberChange, Membership } from './membership.ts';
+import { Pacer } from './pacer.ts';
 import { Proposals } from './proposals.ts';
 import { ReadRounds } from './read-rounds.ts';
 import { ReadyLoop } from './ready-loop.ts';
@@ -112,6 +113,7 @@ export class RaftReplica implements Replica, RaftReceiver {
   readonly #leadership: Leadership;
   readonly #lease: LeaseClock;
   readonly #members: Members;
+  readonly #pacer: Pacer;
   readonly #proposals = new Proposals();
   readonly #reads: ReadRounds;
   readonly #waiters = new AppliedWaiters();
@@ -135,6 +137,8 @@ export class RaftReplica implements Replica, RaftReceiver {
     this.#failpoint = components.failpoint ?? noFailpoint;
     this.#lease = new LeaseClock(options.id);
     this.#members = new Members(options.id, components.transport, options.members);
+    const { timers, transport } = components;
+    this.#pacer = new Pacer({ timers, send: (messages) => transport.send(messages) }, options.id);
     this.#storageHealth = new StorageHealth({ timers: components.timers, logger: this.#logger }, () =>
       this.#onStorageHealth(),
     );
@@ -171,7 +175,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     this.#term = initial.hardState.term;
     this.#commit = initial.hardState.commit;
     this.#running = this.#assemble(core, log, state);
-    this.#members.update(state.applied.confState);
+    this.#configured(state.applied.confState);
     if (this.#phase !== 'starting') return; // stop() was called meanwhile and closes what was opened
     this.#phase = 'running';
     this.#running.ticker.start();
@@ -198,6 +202,7 @@ export class RaftReplica implements Replica, RaftReceiver {
       hooks: {
         ...storageHooks('state'),
         isAwaited: () => this.#role === 'leader',
+        mayWriteLater: () => this.#leadership.term !== undefined && this.#waiters.size === 0,
         applyConfChange: (data) => this.#applyConfChange(core, data),
         onOutcomes: (entries, outcomes) => this.#onOutcomes(entries, outcomes),
         onBatch: (entries) => this.#onBatch(entries),
@@ -278,7 +283,7 @@ export class RaftReplica implements Replica, RaftReceiver {
   async propose(command: Uint8Array): Promise<Applied> {
     const applied = await this.decide(command);
     // Its proposer goes on to read what it wrote.
-    if (applied.index > this.appliedIndex()) await this.#waiters.wait(applied.index);
+    await this.#inState(applied.index);
     return applied;
   }
 
@@ -303,9 +308,8 @@ export class RaftReplica implements Replica, RaftReceiver {
 
   async readBarrier(): Promise<void> {
     if (!this.isLeader()) throw new NotLeaderError(this.leader());
-    const { state } = this.#require();
     const index = this.leaseValid() ? this.#commit : await this.#reads.join();
-    if (index > state.applied.index) await this.#waiters.wait(index);
+    await this.#inState(index);
   }
 
   onApplied(listener: (batch: readonly Applied[]) => void): void {
@@ -373,7 +377,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     const started = membership.start(change);
     loop.kick();
     if (started === undefined) return 0;
-    await this.#waiters.wait(started.index);
+    await this.#inState(started.index);
     return started.index;
   }
 
@@ -382,6 +386,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     if (!this.#active()) return;
     const { core, loop } = this.#require();
     core.reportUnreachable(id);
+    this.#pacer.unreachable(id);
     loop.kick();
   }
 
@@ -404,6 +409,7 @@ export class RaftReplica implements Replica, RaftReceiver {
       if (congested && message.type === RaftMessageType.APPEND && message.entries.length > 0) continue;
       core.step(message);
       this.#lease.onReceive(message);
+      this.#pacer.onReceive(message);
     }
     loop.kick();
   }
@@ -433,6 +439,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     this.#term = term;
     this.#role = role;
     if (ready.hardState !== undefined) this.#commit = ready.hardState.commit;
+    this.#pacer.onCommit(this.#commit);
     if (ready.softState !== undefined) this.#leaderId = ready.softState.leader;
     this.#reads.onReadStates(ready.readStates, () => new NotLeaderError(this.leader()));
   }
@@ -441,18 +448,19 @@ export class RaftReplica implements Replica, RaftReceiver {
   #abdicate(): void {
     this.#leadership.end(this.#term);
     this.#running?.snapshots.cancelSends();
+    this.#pacer.drop();
     this.#proposals.loseAll();
     this.#reads.rejectAll(new NotLeaderError(undefined));
     this.#waiters.rejectAll(new NotLeaderError(undefined));
   }
 
   #send(messages: readonly RaftMessage[]): void {
-    const { transport, timers } = this.#components;
+    const { timers } = this.#components;
     const snapshots = messages.filter((m) => m.type === RaftMessageType.SNAPSHOT);
     const others = snapshots.length === 0 ? messages : messages.filter((m) => !snapshots.includes(m));
     if (others.length > 0) {
       this.#lease.onSend(others, timers.nowMs());
-      transport.send(others);
+      this.#pacer.send(others);
     }
     for (const message of snapshots) this.#require().snapshots.send(message.to as ServerId);
   }
@@ -481,14 +489,27 @@ export class RaftReplica implements Replica, RaftReceiver {
     const { clusterId, replicas } = this.#options;
     const value = { clusterId, time, replicas, formatVersion: FORMAT_VERSION };
     const { index } = await this.#propose(Command.encode({ body: { $case: 'initCluster', value } }).finish());
-    if (index > this.appliedIndex()) await this.#waiters.wait(index);
+    await this.#inState(index);
+  }
+
+  /** Resolves when reads of the state see what the entry at `index` did. */
+  async #inState(index: number): Promise<void> {
+    if (index <= this.appliedIndex()) return;
+    const applied = this.#waiters.wait(index);
+    this.#require().applier.hurry();
+    await applied;
   }
 
   #applyConfChange(core: RawNode, data: Uint8Array): RaftConfState {
     const confState = core.applyConfChange(data);
-    this.#members.update(confState);
+    this.#configured(confState);
     this.#running?.loop.kick();
     return confState;
+  }
+
+  #configured(confState: RaftConfState): void {
+    this.#members.update(confState);
+    this.#pacer.configure(confState);
   }
 
   #onSnapshotSent(to: ServerId, ok: boolean): void {
@@ -515,7 +536,7 @@ export class RaftReplica implements Replica, RaftReceiver {
       throw error;
     }
     applier.restart();
-    this.#members.update(state.applied.confState);
+    this.#configured(state.applied.confState);
     this.#waiters.advance(meta.index);
   }
 
