@@ -26,6 +26,12 @@ export class BufferPool {
     return this.#idle.pop() ?? Buffer.allocUnsafeSlow(this.#sizeBytes);
   }
 
+  /** Undefined where `take` would wait. */
+  tryTake(): Buffer | undefined {
+    const buffer = this.#out < this.#outMax ? this.take() : undefined;
+    return buffer instanceof Promise ? undefined : buffer;
+  }
+
   give(buffer: Buffer): void {
     assert(this.#out > 0 && buffer.length === this.#sizeBytes, 'the buffer is not of this pool');
     const next = this.#waiting.shift();

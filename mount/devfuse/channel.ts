@@ -2,6 +2,7 @@ import { assert } from '../../src/base/assert.ts';
 import type { Logger } from '../../src/ports/logger.ts';
 import { BufferPool } from './buffer-pool.ts';
 import type { Device } from './device.ts';
+import type { EventLoopReader } from './event-loop-reader.ts';
 import {
   COPIED_REQUEST_BYTES_MAX,
   REPLY_PIECES_MAX,
@@ -58,30 +59,59 @@ export class Channel {
    * but the kernel does not know.
    */
   async run(sink: RequestSink): Promise<'ended' | 'failed'> {
-    const readers = Array.from({ length: this.#options.readers }, () => this.#readLoop(sink));
-    await Promise.all(readers);
+    const { reader } = this.#device;
+    if (reader !== undefined) await this.#pollLoop(reader, sink);
+    else await Promise.all(Array.from({ length: this.#options.readers }, () => this.#readLoop(sink)));
     const outcome = this.#ended ? 'ended' : 'failed';
     this.#ended = true;
     return outcome;
   }
 
+  async #pollLoop(reader: EventLoopReader, sink: RequestSink): Promise<void> {
+    let free: Buffer | undefined;
+    try {
+      while (!this.#ended) {
+        await this.#belowLimit();
+        let buffer = await (free ?? this.#pool.take());
+        free = undefined;
+        await reader.run(buffer, (length) => {
+          if (this.#deliverFrom(buffer, length, sink)) free = buffer;
+          else free = this.#pool.tryTake();
+          if (free === undefined || this.#inFlight >= REQUESTS_IN_FLIGHT_MAX) return undefined;
+          buffer = free;
+          return buffer;
+        });
+      }
+    } catch (error) {
+      this.#readFailed(error);
+    }
+    if (free !== undefined) this.#pool.give(free);
+  }
+
+  async #belowLimit(): Promise<void> {
+    while (this.#inFlight >= REQUESTS_IN_FLIGHT_MAX) {
+      await new Promise<void>((resolve) => this.#resumeReaders.push(resolve));
+    }
+  }
+
   async #readLoop(sink: RequestSink): Promise<void> {
     let buffer = await this.#pool.take();
     while (!this.#ended) {
-      if (this.#inFlight >= REQUESTS_IN_FLIGHT_MAX) {
-        await new Promise<void>((resolve) => this.#resumeReaders.push(resolve));
-        continue;
-      }
+      await this.#belowLimit();
+      if (this.#ended) break;
       const length = await this.#readOne(buffer);
       if (length === undefined) break;
-      if (length <= COPIED_REQUEST_BYTES_MAX) {
-        this.#deliver(sink, Buffer.from(buffer.subarray(0, length)), undefined);
-      } else {
-        this.#deliver(sink, buffer.subarray(0, length), buffer);
-        buffer = await this.#pool.take();
-      }
+      if (!this.#deliverFrom(buffer, length, sink)) buffer = await this.#pool.take();
     }
     this.#pool.give(buffer);
+  }
+
+  /** True when `buffer` can be read into again at once. */
+  #deliverFrom(buffer: Buffer, length: number, sink: RequestSink): boolean {
+    const isCopied = length <= COPIED_REQUEST_BYTES_MAX;
+    if (isCopied) this.#deliver(sink, Buffer.from(buffer.subarray(0, length)), undefined);
+    else this.#deliver(sink, buffer.subarray(0, length), buffer);
+    return isCopied;
   }
 
   /** Undefined: nothing more will come. */
@@ -96,15 +126,22 @@ export class Channel {
           case 'EAGAIN':
           case 'ENOENT':
             continue;
-          case 'ENODEV':
-          case 'ECONNABORTED':
-            this.#ended = true;
-            return undefined;
           default:
-            this.#logger.error({ err: error }, 'reading the FUSE device failed');
+            this.#readFailed(error);
             return undefined;
         }
       }
+    }
+  }
+
+  #readFailed(error: unknown): void {
+    switch (codeOf(error)) {
+      case 'ENODEV':
+      case 'ECONNABORTED':
+        this.#ended = true;
+        return;
+      default:
+        this.#logger.error({ err: error }, 'reading the FUSE device failed');
     }
   }
 

@@ -1,9 +1,12 @@
 import { closeSync, open, read, write, writeSync, writevSync } from 'node:fs';
+import { type EventLoopReader, openEventLoopReader } from './event-loop-reader.ts';
 
 /** The FUSE device as the channel uses it. /dev/fuse in production, a script in tests. */
 export interface Device {
   /** One request into `buffer`; resolves with its length. Rejects with an error that has a `code`. */
   read(buffer: Buffer): Promise<number>;
+  /** Reads without a thread of its own, if the runtime can; from then on `read` must not be used. */
+  readonly reader?: EventLoopReader | undefined;
   /** Writes one reply. Synchronous: a reply never waits in the kernel. Throws an error with a `code`. */
   writeReply(pieces: readonly Uint8Array[]): void;
   /**
@@ -17,9 +20,11 @@ export interface Device {
 /** /dev/fuse by its descriptor. */
 export class KernelDevice implements Device {
   readonly fd: number;
+  readonly reader: EventLoopReader | undefined;
 
   constructor(fd: number) {
     this.fd = fd;
+    this.reader = openEventLoopReader(fd);
   }
 
   static open(path: string): Promise<KernelDevice> {
@@ -55,6 +60,7 @@ export class KernelDevice implements Device {
   }
 
   close(): void {
-    closeSync(this.fd);
+    if (this.reader !== undefined) this.reader.close();
+    else closeSync(this.fd);
   }
 }

@@ -53,13 +53,22 @@ export function errnoName(number: number): ErrnoName {
   return NAME_BY_NUMBER.get(number) ?? 'EIO';
 }
 
-/** A failure that the file system tells the application about, as an errno with its cause for the log. */
+/** Answers to ordinary questions. Nobody looks for where they were made, and finding that out takes longer than the answer. */
+const WITHOUT_TRACE: ReadonlySet<ErrnoName> = new Set(['ENOENT', 'ENODATA', 'EEXIST', 'EAGAIN']);
+
+/**
+ * A failure that the file system tells the application about, as an errno with its cause for the log. Without a stack trace where
+ * it is an ordinary answer.
+ */
 export class FsError extends Error {
   override readonly name = 'FsError';
   readonly code: ErrnoName;
 
   constructor(code: ErrnoName, detail?: string, options?: { cause?: unknown }) {
+    const frames = Error.stackTraceLimit;
+    if (WITHOUT_TRACE.has(code)) Error.stackTraceLimit = 0;
     super(detail === undefined ? code : `${code}: ${detail}`, options);
+    Error.stackTraceLimit = frames;
     this.code = code;
   }
 

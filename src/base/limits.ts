@@ -203,6 +203,8 @@ export const APPLY_BATCH_ENTRIES_MAX = 256;
 export const APPLY_BATCH_BYTES_MAX = 4 * MIB;
 /** Committed entries waiting to be applied; more appends and proposals are refused meanwhile. */
 export const APPLY_QUEUE_BYTES_MAX = 64 * MIB;
+/** Entries that the commit index on disk may be behind while a replica runs. */
+export const COMMIT_MARK_LAG_MAX = 64;
 /** How long a follower gathers committed entries before it applies them. */
 export const APPLY_DELAY_MS = 50;
 /** How long, and for how many entries, a leader puts off writing its state when nobody reads it. */

@@ -86,6 +86,14 @@ class RocksKv implements KvStore {
 
   write(batch: readonly KvWrite[], options: { readonly sync: boolean }): Promise<void> {
     return this.#call<void>((resolve, reject) => {
+      const only = batch.length === 1 ? batch[0]! : undefined;
+      if (only?.type === 'put') {
+        // The log's usual write. Half the work of a batch.
+        this.#db.put(toBuffer(only.key), toBuffer(only.value), { sync: options.sync }, (error) =>
+          error ? reject(error) : resolve(),
+        );
+        return;
+      }
       const operations = batch.map((w) =>
         w.type === 'put'
           ? { type: w.type, key: toBuffer(w.key), value: toBuffer(w.value) }

@@ -39,6 +39,7 @@ declare module 'rocksdb' {
     close(callback: Callback): void;
     get(key: Buffer, callback: Callback<Buffer>): void;
     getMany(keys: readonly Buffer[], callback: Callback<(Buffer | undefined)[]>): void;
+    put(key: Buffer, value: Buffer, options: { readonly sync: boolean }, callback: Callback): void;
     batch(operations: readonly Operation[], options: { readonly sync: boolean }, callback: Callback): void;
     iterator(options: IteratorOptions): Iterator;
     clear(options: RangeOptions, callback: Callback): void;

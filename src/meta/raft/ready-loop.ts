@@ -1,4 +1,5 @@
 import { FsError } from '../../base/errno.ts';
+import { COMMIT_MARK_LAG_MAX } from '../../base/limits.ts';
 import { mayPrecedePersistence } from '../../core/raft/messages.ts';
 import type { RawNode } from '../../core/raft/raw-node.ts';
 import type { HardState, Ready } from '../../core/raft/types.ts';
@@ -31,7 +32,7 @@ export interface ReadyLoopComponents {
 export class ReadyLoop {
   readonly #components: ReadyLoopComponents;
   readonly #tasks: (() => Promise<void>)[] = [];
-  /** As the core last said; written with the next batch when only the commit index differs. */
+  /** As the core last said; written with a later batch when only the commit index differs. */
   #hardState: HardState;
   #running: Promise<void> | undefined;
   #halted = false;
@@ -140,7 +141,9 @@ export class ReadyLoop {
   async #persist(ready: Ready, hardState: HardState): Promise<void> {
     const { log, hooks } = this.#components;
     const changed = hardState.term !== log.hardState.term || hardState.votedFor !== log.hardState.votedFor;
-    const write = changed || hardState.commit !== log.hardState.commit ? hardState : undefined;
+    // The commit index on disk is only a hint for the next start, which finds out anyway: not worth a row with every entry.
+    const behind = hardState.commit - log.hardState.commit;
+    const write = changed || behind >= COMMIT_MARK_LAG_MAX ? hardState : undefined;
     let failed = false;
     for (;;) {
       try {
