@@ -67,7 +67,7 @@ export class Channel {
     return outcome;
   }
 
-  async #pollLoop(reader: EventLoopReader, sink: RequestSink): Promise<void> {
+  async #pollLoop(reader: Pick<EventLoopReader, 'run'>, sink: RequestSink): Promise<void> {
     let free: Buffer | undefined;
     try {
       while (!this.#ended) {
@@ -83,7 +83,9 @@ export class Channel {
         });
       }
     } catch (error) {
-      this.#readFailed(error);
+      // The kernel withdraws a request that is being read only when it aborts the connection.
+      if (codeOf(error) === 'ENOENT') this.#ended = true;
+      else this.#readFailed(error);
     }
     if (free !== undefined) this.#pool.give(free);
   }

@@ -6,7 +6,7 @@ export interface Device {
   /** One request into `buffer`; resolves with its length. Rejects with an error that has a `code`. */
   read(buffer: Buffer): Promise<number>;
   /** Reads without a thread of its own, if the runtime can; from then on `read` must not be used. */
-  readonly reader?: EventLoopReader | undefined;
+  readonly reader?: Pick<EventLoopReader, 'run'> | undefined;
   /** Writes one reply. Synchronous: a reply never waits in the kernel. Throws an error with a `code`. */
   writeReply(pieces: readonly Uint8Array[]): void;
   /**

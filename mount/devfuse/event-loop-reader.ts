@@ -2,7 +2,8 @@ import { getSystemErrorName } from 'node:util';
 
 /** Node's handle of a pipe, as far as it is used here: it reads any descriptor that can be polled. */
 interface PipeHandle {
-  onread: (() => void) | undefined;
+  /** Must be a function: the runtime ends the process otherwise. */
+  onread: () => void;
   open(fd: number): number | undefined;
   useUserBuffer(buffer: Uint8Array): void;
   readStart(): number;
@@ -44,7 +45,7 @@ export class EventLoopReader {
     let current = buffer;
     return new Promise((resolve, reject) => {
       const end = (error?: Error): void => {
-        handle.onread = undefined;
+        handle.onread = () => {};
         handle.readStop();
         if (error === undefined) resolve();
         else reject(error);

@@ -7,7 +7,7 @@ import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { RpcError } from '../ports/rpc.ts';
 import { Backoff } from './backoff.ts';
-import { blockIdOf } from './block-id.ts';
+import { blockIdOfLarge } from './block-id.ts';
 import type { BlockConnections } from './connections.ts';
 import type { Deadline } from './deadline.ts';
 import type { RingCache } from './ring-cache.ts';
@@ -169,7 +169,8 @@ export class BlockGet {
     const body = { $case: 'get' as const, value: { blockId: key } };
     const reply = await this.#c.connections.call(address, body, { timeoutMs, signal });
     if (reply.$case === 'get') {
-      if (blockIdOf(reply.value.data).id === id) return { type: 'good', address, data: reply.value.data };
+      const { data } = reply.value;
+      if ((await blockIdOfLarge(data)).id === id) return { type: 'good', address, data };
       this.corrupt++;
       this.#c.logger.error({ block: id, address }, 'a block arrived with another content than its name says');
       return { type: 'bad', address, cause: new Error(`${address} sent a corrupt copy`) };

@@ -64,15 +64,15 @@ async function planRead(
       .filter((gap) => gap.from < size)
       .map((gap) => ({ from: gap.from, to: Math.min(gap.to, size) }));
     if (committed.length === 0) return { from: offset, to, pieces, extents: [], dataVersion };
-    const needed = committed.at(-1)!.to;
+    // With a sequential reader also the rows that its read-ahead is about to need: they are few, and without them it ends at a chunk.
+    const needed = Math.max(committed.at(-1)!.to, Math.min(ahead?.to ?? 0, size));
     const layout = state.layout?.dataVersion === dataVersion ? state.layout : undefined;
     if (layout && layout.firstMissing(chunkOf(offset), chunkOf(needed - 1)) === undefined) {
       if (ahead) prefetch(core, file, ahead);
       const extents = committed.flatMap((gap) => layout.find(gap.from, gap.to));
       return { from: offset, to, pieces, extents, dataVersion };
     }
-    // With a sequential reader also the rows that its read-ahead is about to need.
-    await loadLayout(core, state, offset, Math.max(needed, Math.min(ahead?.to ?? 0, size)), signal);
+    await loadLayout(core, state, offset, needed, signal);
   }
   throw new FsError('EIO', 'the file changes faster than it can be read');
 }

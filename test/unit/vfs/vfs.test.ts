@@ -559,6 +559,22 @@ describe('reading', () => {
     assert.ok(blocks.prefetched.length >= 2);
   });
 
+  it('fetches ahead over the end of a chunk', async () => {
+    const cluster = new Cluster();
+    const writer = cluster.mount();
+    const { ino, handle } = await createFile(writer.vfs, 'f');
+    const mib = 1 << 20;
+    // Four blocks, two on either side of the end of the first chunk.
+    for (let at = 56; at < 72; at++) {
+      await writer.vfs.write(ino, handle, at * mib, new Uint8Array(mib).fill(at));
+    }
+    await writer.vfs.flush(ino, handle);
+    const { vfs, blocks } = cluster.mount();
+    const opened = await vfs.open(ROOT, ino, O_RDONLY);
+    for (let at = 56; at < 59; at++) await vfs.read(ino, opened.handle, at * mib, mib);
+    assert.ok(new Set(blocks.prefetched).size >= 3, `${new Set(blocks.prefetched).size} blocks ahead`);
+  });
+
   it('hands out views of blocks and not copies', async () => {
     const { vfs, blocks } = new Cluster().mount(SMALL);
     const { ino, handle } = await createFile(vfs, 'f');

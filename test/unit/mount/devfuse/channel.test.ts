@@ -19,9 +19,17 @@ class ScriptedDevice implements Device {
   readonly notices: Uint8Array[] = [];
   writeError: Error | undefined;
   reads = 0;
+  readonly reader: Device['reader'];
 
-  constructor(script: (Buffer | Error)[]) {
+  /** `polled`: by the event loop. */
+  constructor(script: (Buffer | Error)[], polled = false) {
     this.#script = script;
+    if (polled) this.reader = { run: (buffer, onRequest) => this.#run(buffer, onRequest) };
+  }
+
+  async #run(buffer: Buffer, onRequest: (length: number) => Buffer | undefined): Promise<void> {
+    let next: Buffer | undefined = buffer;
+    while (next !== undefined) next = onRequest(await this.read(next));
   }
 
   async read(buffer: Buffer): Promise<number> {
@@ -79,39 +87,19 @@ describe('Channel', () => {
     assert.equal(log.length, 1);
   });
 
-  it('does not read over a request that is still in use', async () => {
-    const [first, second] = [Buffer.alloc(20_000, 'a'), Buffer.alloc(20_000, 'b')];
-    const small = Buffer.from('small');
-    const held: { request: Buffer; done: () => void }[] = [];
-    await channelOn(new ScriptedDevice([first, small, second])).run((request, done) =>
-      held.push({ request, done }),
-    );
-    assert.deepEqual(
-      held.map(({ request }) => request.subarray(0, 5).toString()),
-      ['aaaaa', 'small', 'bbbbb'],
-    );
-    for (const { done } of held) done();
-    assert.throws(() => held[0]!.done(), /once/);
-  });
-
-  it('pauses at the limit of requests being answered', async () => {
-    const script = Array.from({ length: REQUESTS_IN_FLIGHT_MAX + 10 }, () => Buffer.from('x'));
-    const device = new ScriptedDevice(script);
-    const pending: (() => void)[] = [];
-    let reached = (): void => {};
-    const full = new Promise<void>((resolve) => {
-      reached = resolve;
-    });
-    const running = channelOn(device).run((_request, done) => {
-      pending.push(done);
-      if (pending.length === REQUESTS_IN_FLIGHT_MAX) reached();
-    });
-    await full;
-    await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(pending.length, REQUESTS_IN_FLIGHT_MAX);
-    for (const done of pending.splice(0)) done();
-    await running;
-    assert.equal(pending.length, 10);
+  it('ends with the connection when the event loop reads', async () => {
+    for (const code of ['ENODEV', 'ECONNABORTED', 'ENOENT']) {
+      const log: string[] = [];
+      const device = new ScriptedDevice([Buffer.from('a'), failure(code), Buffer.from('b')], true);
+      const outcome = await channelOn(device, log).run((_request, done) => done());
+      assert.equal(outcome, 'ended');
+      assert.equal(device.reads, 2);
+      assert.deepEqual(log, []);
+    }
+    const log: string[] = [];
+    const broken = new ScriptedDevice([failure('EIO')], true);
+    assert.equal(await channelOn(broken, log).run(() => {}), 'failed');
+    assert.equal(log.length, 1);
   });
 
   it('knows replies that nobody waits for', () => {
@@ -136,6 +124,45 @@ describe('Channel', () => {
     assert.deepEqual(device.written, [Buffer.concat(pieces)]);
   });
 });
+
+for (const polled of [false, true]) {
+  describe(`Channel, read by ${polled ? 'the event loop' : 'threads'}`, () => {
+    it('does not read over a request that is still in use', async () => {
+      const [first, second] = [Buffer.alloc(20_000, 'a'), Buffer.alloc(20_000, 'b')];
+      const small = Buffer.from('small');
+      const held: { request: Buffer; done: () => void }[] = [];
+      await channelOn(new ScriptedDevice([first, small, second], polled)).run((request, done) =>
+        held.push({ request, done }),
+      );
+      assert.deepEqual(
+        held.map(({ request }) => request.subarray(0, 5).toString()),
+        ['aaaaa', 'small', 'bbbbb'],
+      );
+      for (const { done } of held) done();
+      assert.throws(() => held[0]!.done(), /once/);
+    });
+
+    it('pauses at the limit of requests being answered', async () => {
+      const script = Array.from({ length: REQUESTS_IN_FLIGHT_MAX + 10 }, () => Buffer.from('x'));
+      const device = new ScriptedDevice(script, polled);
+      const pending: (() => void)[] = [];
+      let reached = (): void => {};
+      const full = new Promise<void>((resolve) => {
+        reached = resolve;
+      });
+      const running = channelOn(device).run((_request, done) => {
+        pending.push(done);
+        if (pending.length === REQUESTS_IN_FLIGHT_MAX) reached();
+      });
+      await full;
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(pending.length, REQUESTS_IN_FLIGHT_MAX);
+      for (const done of pending.splice(0)) done();
+      await running;
+      assert.equal(pending.length, 10);
+    });
+  });
+}
 
 describe('BufferPool', () => {
   it('reuses buffers and waits at its limit', async () => {
