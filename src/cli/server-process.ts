@@ -15,6 +15,7 @@ import { openRocksKv } from '../io/rocksdb/rocks-kv.ts';
 import { localSegmentFiles } from '../io/segments/files.ts';
 import { openSegmentStore } from '../io/segments/segment-store.ts';
 import { changeMembers } from '../meta/change-members.ts';
+import { Dumps } from '../meta/maintenance/dumps.ts';
 import { MetaServer } from '../meta/meta-server.ts';
 import { RaftReplica } from '../meta/raft/raft-replica.ts';
 import type { BlockStore } from '../ports/block-store.ts';
@@ -50,6 +51,7 @@ interface MetaRole {
   readonly replica: RaftReplica;
   readonly server: MetaServer;
   readonly transport: GrpcRaftTransport;
+  readonly dumps: Dumps;
 }
 
 interface BlockRole {
@@ -119,6 +121,11 @@ export class ServerProcess {
           result: { $case: 'refused', value: `${id} has no metadata; ask a server with the role meta` },
         };
       },
+      dump: async () => {
+        if (this.#meta === undefined)
+          throw new Error(`${id} has no metadata; ask a server with the role meta`);
+        return await this.#meta.dumps.open();
+      },
     });
     try {
       await this.#grpc.listen(listen);
@@ -167,7 +174,7 @@ export class ServerProcess {
       },
     );
     const server = new MetaServer({ replica, timers: this.#timers, random: this.#random, logger });
-    return { replica, server, transport };
+    return { replica, server, transport, dumps: new Dumps(replica) };
   }
 
   async #openBlock(): Promise<BlockRole> {

@@ -377,6 +377,12 @@ export class RaftReplica implements Replica, RaftReceiver {
     return started.index;
   }
 
+  /** Everything that was committed when this was called, as a stream. The caller ends it. Throws NotLeaderError. */
+  async dump(): Promise<AsyncIterableIterator<SnapshotPart>> {
+    await this.readBarrier();
+    return (await this.#require().snapshots.capture()).parts;
+  }
+
   /** The transport lost a peer: what was on its way to it may be lost too. */
   reportUnreachable(id: ServerId): void {
     if (!this.#active()) return;

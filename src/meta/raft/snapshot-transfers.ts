@@ -95,23 +95,30 @@ export class SnapshotTransfers {
   }
 
   async #stream(to: ServerId, signal: AbortSignal): Promise<void> {
-    const { state, transport, logger, hooks, failpoint } = this.#components;
-    const { applied, rows } = await state.scanAll();
+    const { transport, logger } = this.#components;
+    const { index, parts } = await this.capture();
     try {
-      failpoint('snapshot-save');
-      const header: SnapshotHeader = {
-        clusterId: this.#identity.clusterId,
-        from: this.#identity.id,
-        term: hooks.term(),
-        meta: { index: applied.index, term: applied.term, confState: applied.confState },
-        formatVersion: META_FORMAT_VERSION,
-      };
-      logger.info({ to, index: applied.index }, 'sending a snapshot');
-      await transport.sendSnapshot(to, encodeSnapshot(header, rows), signal);
-      logger.info({ to, index: applied.index }, 'sent a snapshot');
+      logger.info({ to, index }, 'sending a snapshot');
+      await transport.sendSnapshot(to, parts, signal);
+      logger.info({ to, index }, 'sent a snapshot');
     } finally {
-      await rows.return?.();
+      await parts.return?.();
     }
+  }
+
+  /** The state as of now as a stream. The caller ends `parts`. */
+  async capture(): Promise<{ readonly index: number; readonly parts: AsyncIterableIterator<SnapshotPart> }> {
+    const { state, hooks, failpoint } = this.#components;
+    failpoint('snapshot-save');
+    const { applied, rows } = await state.scanAll();
+    const header: SnapshotHeader = {
+      clusterId: this.#identity.clusterId,
+      from: this.#identity.id,
+      term: hooks.term(),
+      meta: { index: applied.index, term: applied.term, confState: applied.confState },
+      formatVersion: META_FORMAT_VERSION,
+    };
+    return { index: applied.index, parts: endedWith(encodeSnapshot(header, rows), rows) };
   }
 
   async #takeSlot(): Promise<void> {
@@ -178,6 +185,23 @@ export class SnapshotTransfers {
     }
     return meta;
   }
+}
+
+/** Ending a generator that has not begun does not reach what it would read from. */
+function endedWith<T>(
+  parts: AsyncIterableIterator<T>,
+  source: AsyncIterator<unknown>,
+): AsyncIterableIterator<T> {
+  const ended: AsyncIterableIterator<T> = {
+    next: () => parts.next(),
+    return: async () => {
+      await parts.return?.();
+      await source.return?.();
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]: () => ended,
+  };
+  return ended;
 }
 
 /** A sender that says nothing more must not keep the replica from stopping. */
