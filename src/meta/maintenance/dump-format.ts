@@ -40,10 +40,11 @@ export async function* decodeDump(file: AsyncIterable<Uint8Array>): AsyncIterabl
     for (let number = 1; ; number++) {
       const part = await readPart(reader, number);
       if (part === undefined) return;
+      const last = part.body?.$case === 'trailer';
+      // Before the reader has the trailer and looks no further.
+      if (last && (await reader.take(1)).length > 0) throw damagedDump('there is something behind its end');
       yield part;
-      if (part.body?.$case !== 'trailer') continue;
-      if ((await reader.take(1)).length > 0) throw damagedDump('there is something behind its end');
-      return;
+      if (last) return;
     }
   } finally {
     await reader.close();
