@@ -17,11 +17,13 @@ import { openSegmentStore } from '../io/segments/segment-store.ts';
 import { changeMembers } from '../meta/change-members.ts';
 import { Dumps } from '../meta/maintenance/dumps.ts';
 import { MetaServer } from '../meta/meta-server.ts';
+import type { Failpoint } from '../meta/raft/failpoint.ts';
 import { RaftReplica } from '../meta/raft/raft-replica.ts';
 import type { BlockStore } from '../ports/block-store.ts';
 import type { TimerHandle } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { CliError } from './cli-error.ts';
+import { type FailpointSpec, failpointOf } from './failpoint.ts';
 import { claimDataDirectory } from './identity.ts';
 import type { Peer, Role } from './values.ts';
 
@@ -42,6 +44,8 @@ export interface ServerOptions {
   readonly capacityBytes: number | undefined;
   readonly virtualNodes: number;
   readonly version: string;
+  /** For tests: this process is to die there. */
+  readonly failpoint?: FailpointSpec;
 }
 
 /** A block node tells the metadata cluster of itself this often, and learns of the others. */
@@ -165,6 +169,7 @@ export class ServerProcess {
         transport,
         storage,
         onFailed: (reason) => this.#fail(`the metadata replica ${reason}`),
+        ...this.#failpoint(() => replica?.isLeader() === true),
       },
       {
         id: serverId,
@@ -175,6 +180,13 @@ export class ServerProcess {
     );
     const server = new MetaServer({ replica, timers: this.#timers, random: this.#random, logger });
     return { replica, server, transport, dumps: new Dumps(replica) };
+  }
+
+  #failpoint(isLeader: () => boolean): { readonly failpoint?: Failpoint } {
+    const { failpoint } = this.#options;
+    if (failpoint === undefined) return {};
+    this.#logger.warn(failpoint, 'a failpoint is set: this process will kill itself');
+    return { failpoint: failpointOf(failpoint, isLeader, () => process.kill(process.pid, 'SIGKILL')) };
   }
 
   async #openBlock(): Promise<BlockRole> {

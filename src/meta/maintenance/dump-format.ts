@@ -1,4 +1,5 @@
 import { equalBytes } from '../../base/bytes.ts';
+import { type ReadableVersions, versionRefusal } from '../../base/format-version.ts';
 import { DUMP_FRAME_BYTES_MAX } from '../../base/limits.ts';
 import { SnapshotPart } from '../../gen/ringfs/v1/raft.ts';
 import { crc32 } from '../raft/log-codec.ts';
@@ -10,7 +11,8 @@ import { damagedDump, MaintenanceError } from './errors.ts';
  */
 
 const MAGIC = new TextEncoder().encode('RINGDUMP');
-export const DUMP_FORMAT_VERSION = 1;
+const DUMP_FORMAT_VERSION = 1;
+const DUMP_VERSIONS: ReadableVersions = { oldest: 1, newest: DUMP_FORMAT_VERSION };
 const PREFIX_BYTES = 12;
 const FRAME_HEADER_BYTES = 8;
 const NOTHING = new Uint8Array(0);
@@ -59,13 +61,8 @@ function checkPrefix(prefix: Uint8Array): void {
     );
   }
   const version = new DataView(prefix.buffer, prefix.byteOffset).getUint32(MAGIC.length);
-  if (version > DUMP_FORMAT_VERSION) {
-    throw new MaintenanceError(
-      `the dump has format version ${version}; this RingFS reads versions up to ${DUMP_FORMAT_VERSION}`,
-      'use the newer RingFS that wrote it',
-    );
-  }
-  if (version < 1) throw damagedDump('it has no format version');
+  const wrong = versionRefusal(version, DUMP_VERSIONS);
+  if (wrong !== undefined) throw new MaintenanceError(`the dump ${wrong.problem}`, wrong.advice);
 }
 
 /** Undefined at the end of the file. */

@@ -1,8 +1,9 @@
 import { defined } from '../../base/assert.ts';
 import { equalBytes } from '../../base/bytes.ts';
+import { versionRefusal } from '../../base/format-version.ts';
 import type { ServerId } from '../../base/ids.ts';
 import { RESTORE_INDEX_GAP, RESTORE_INO_GAP } from '../../base/limits.ts';
-import { FORMAT_VERSION } from '../../core/namespace/cluster.ts';
+import { NAMESPACE_VERSIONS } from '../../core/namespace/cluster.ts';
 import { CLUSTER_KEY, COUNTERS_KEY, TABLE } from '../../core/namespace/keys.ts';
 import { CLUSTER, COUNTERS } from '../../core/namespace/rows.ts';
 import { NO_MEMBERS } from '../../core/raft/conf-change.ts';
@@ -11,7 +12,7 @@ import type { KvStore } from '../../ports/kv-store.ts';
 import type { MetaStorage } from '../../ports/meta-storage.ts';
 import { SnapshotRefusedError } from '../raft/errors.ts';
 import { RaftLogStore } from '../raft/log-store.ts';
-import { META_FORMAT_VERSION } from '../raft/recovery.ts';
+import { META_FORMAT_VERSION, META_VERSIONS } from '../raft/recovery.ts';
 import { type Row, readHeader, readRows } from '../raft/snapshot-stream.ts';
 import { StateInstall } from '../raft/state-store.ts';
 import { damagedDump, MaintenanceError } from './errors.ts';
@@ -39,13 +40,9 @@ const STATE_NAME = 'state-1';
 /** The header of a dump, when this program can read what follows. Throws MaintenanceError. */
 export async function readDumpHeader(parts: AsyncIterator<SnapshotPart>): Promise<SnapshotHeader> {
   const header = await refusalsOf(readHeader(parts));
-  if (header.formatVersion > META_FORMAT_VERSION) {
-    throw new MaintenanceError(
-      `the rows of the dump have format version ${header.formatVersion}; this RingFS reads versions up to ${META_FORMAT_VERSION}`,
-      'use the newer RingFS that wrote it',
-    );
-  }
-  if (header.formatVersion < 1 || header.clusterId === '' || header.meta === undefined) {
+  const wrong = versionRefusal(header.formatVersion, META_VERSIONS);
+  if (wrong !== undefined) throw new MaintenanceError(`the dump ${wrong.problem} of its rows`, wrong.advice);
+  if (header.clusterId === '' || header.meta === undefined) {
     throw damagedDump('its header is incomplete');
   }
   return header;
@@ -132,12 +129,9 @@ function restoredRow([key, value]: Row, clusterId: string): Row {
   }
   if (!equalBytes(key, CLUSTER_KEY)) return [key, value];
   const cluster = CLUSTER.decode(value);
-  if (cluster.formatVersion > FORMAT_VERSION) {
-    throw new MaintenanceError(
-      `the namespace in the dump has format version ${cluster.formatVersion}; this RingFS reads versions up to ${FORMAT_VERSION}`,
-      'use the newer RingFS that wrote it',
-    );
-  }
+  const wrong = versionRefusal(cluster.formatVersion, NAMESPACE_VERSIONS);
+  if (wrong !== undefined)
+    throw new MaintenanceError(`the namespace in the dump ${wrong.problem}`, wrong.advice);
   return [key, CLUSTER.encode({ ...cluster, clusterId })];
 }
 

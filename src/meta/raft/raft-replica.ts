@@ -491,6 +491,7 @@ export class RaftReplica implements Replica, RaftReceiver {
   }
 
   #applyConfChange(core: RawNode, data: Uint8Array): RaftConfState {
+    this.#failpoint('membership-change');
     const confState = core.applyConfChange(data);
     this.#members.update(confState);
     this.#running?.loop.kick();

@@ -1,3 +1,4 @@
+import { versionRefusal } from '../../base/format-version.ts';
 import type { ServerId } from '../../base/ids.ts';
 import { SNAPSHOT_SENDS_MAX, STORAGE_RETRY_MS } from '../../base/limits.ts';
 import type { RaftSnapshotMeta, SnapshotHeader, SnapshotPart } from '../../gen/ringfs/v1/raft.ts';
@@ -6,7 +7,7 @@ import type { Logger } from '../../ports/logger.ts';
 import type { RaftTransport } from '../../ports/raft-transport.ts';
 import { SnapshotRefusedError } from './errors.ts';
 import type { Failpoint } from './failpoint.ts';
-import { META_FORMAT_VERSION } from './recovery.ts';
+import { META_FORMAT_VERSION, META_VERSIONS } from './recovery.ts';
 import { encodeSnapshot, readHeader, readRows } from './snapshot-stream.ts';
 import type { StateInstall, StateStore } from './state-store.ts';
 
@@ -176,9 +177,8 @@ export class SnapshotTransfers {
     if (clusterId !== this.#identity.clusterId) {
       throw new SnapshotRefusedError(`a snapshot of cluster ${clusterId}`);
     }
-    if (formatVersion !== META_FORMAT_VERSION) {
-      throw new SnapshotRefusedError(`a snapshot in format ${formatVersion}`);
-    }
+    const wrong = versionRefusal(formatVersion, META_VERSIONS);
+    if (wrong !== undefined) throw new SnapshotRefusedError(`the snapshot ${wrong.problem}`);
     if (term < this.#components.hooks.term()) throw new SnapshotRefusedError('a snapshot of an old leader');
     if (meta?.confState === undefined || meta.confState.voters.length === 0 || meta.index < 1) {
       throw new SnapshotRefusedError('a snapshot without an index or a configuration');
