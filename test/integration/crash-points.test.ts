@@ -3,18 +3,18 @@ import { type CrashCase, CrashCluster, crashAt } from '../support/crash-matrix.t
 
 const SHORT: readonly CrashCase[] = [
   { point: 'before-persist', role: 'leader' },
-  { point: 'after-persist', role: 'follower' },
-  { point: 'after-apply', role: 'leader' },
+  { point: 'after-apply', role: 'follower' },
   { point: 'membership-change', role: 'leader', needs: 'membership change' },
 ];
 const MORE: readonly CrashCase[] = [
   { point: 'before-persist', role: 'follower' },
   { point: 'after-persist', role: 'leader' },
+  { point: 'after-persist', role: 'follower' },
   { point: 'before-send', role: 'leader' },
   { point: 'before-send', role: 'follower' },
   { point: 'before-apply', role: 'leader' },
   { point: 'before-apply', role: 'follower' },
-  { point: 'after-apply', role: 'follower' },
+  { point: 'after-apply', role: 'leader' },
   { point: 'membership-change', role: 'follower', needs: 'membership change' },
   { point: 'compaction', role: 'leader', needs: 'long log' },
   { point: 'compaction', role: 'follower', needs: 'long log' },
