@@ -218,6 +218,16 @@ export const PACE_BYTES_MAX = 128 * 1024;
 export const ROW_CACHE_BYTES_MAX = 16 * MIB;
 /** Rows in one part of a snapshot stream. */
 export const SNAPSHOT_PART_BYTES_MAX = 256 * KIB;
+/** One part of a dump: rows of a snapshot part, of which the last may be as large as a row can be. */
+export const DUMP_FRAME_BYTES_MAX = 64 * MIB;
+/** Dumps that one server writes at a time: each reads the whole state. */
+export const DUMPS_MAX = 2;
+/** A cluster restored from a dump goes on this far behind it, so that an index that the lost one may have given to something newer never
+ * means two things to a client that has seen both. */
+export const RESTORE_INDEX_GAP = 2 ** 40;
+/** Likewise for inode numbers: more than can have been made between the dump and the loss. Small, since programs with 32-bit
+ * inode numbers exist. */
+export const RESTORE_INO_GAP = 2 ** 26;
 /** Snapshots sent at a time: each reads the whole state. */
 export const SNAPSHOT_SENDS_MAX = 2;
 /** A full disk is tried again this often. */

@@ -10,11 +10,14 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import type { ReadableVersions } from '../base/format-version.ts';
 import { CliError } from './cli-error.ts';
+import { refuseVersion } from './versions.ts';
 
 /** What a server's data directory says of itself, so that it is never used by another server or cluster. */
 
 const FORMAT = 1;
+const VERSIONS: ReadableVersions = { oldest: 1, newest: FORMAT };
 const FILE = 'ringfs.json';
 const schema = z.object({ format: z.number(), clusterId: z.string(), serverId: z.string() });
 
@@ -47,16 +50,6 @@ export function claimDataDirectory(dir: string, identity: Identity): void {
     return;
   }
   const found = read(file);
-  if (found.format !== FORMAT) {
-    const advice =
-      found.format > FORMAT
-        ? 'use the newer RingFS that wrote it'
-        : 'upgrade it with the RingFS version in between';
-    throw new CliError(
-      `${dir} has format version ${found.format}; this RingFS knows version ${FORMAT}`,
-      advice,
-    );
-  }
   if (found.clusterId !== identity.clusterId) {
     throw new CliError(
       `${dir} belongs to the cluster '${found.clusterId}', not to '${identity.clusterId}'`,
@@ -92,12 +85,17 @@ function read(file: string): z.infer<typeof schema> {
   } catch (error) {
     throw new CliError(`cannot read ${file}: ${(error as Error).message}`, 'check its owner and permissions');
   }
+  let found: z.infer<typeof schema>;
   try {
-    return schema.parse(JSON.parse(text));
+    const raw: unknown = JSON.parse(text);
+    refuseVersion(file, raw, VERSIONS);
+    found = schema.parse(raw);
   } catch (error) {
+    if (error instanceof CliError) throw error;
     throw new CliError(
       `${file} is damaged: ${(error as Error).message}`,
       'restore it from a backup; do not start this server with an empty --data directory, since it would have forgotten its votes',
     );
   }
+  return found;
 }

@@ -12,6 +12,10 @@ import {
   runClusterTransfer,
 } from './commands/cluster.ts';
 import { runDown } from './commands/down.ts';
+import { runMetaCheck } from './commands/meta-check.ts';
+import { runMetaDump } from './commands/meta-dump.ts';
+import { runMetaLoad } from './commands/meta-load.ts';
+import { runMetaRecover } from './commands/meta-recover.ts';
 import { type MountFlags, runMount } from './commands/mount.ts';
 import { runServer } from './commands/server.ts';
 import { SERVER_SETTINGS } from './commands/server-settings.ts';
@@ -145,6 +149,57 @@ function addCluster(root: Command): void {
   }
 }
 
+function addMeta(root: Command): void {
+  const meta = root.command('meta').description('the metadata as a whole: dump, load, check, recover');
+  meta
+    .command('dump')
+    .description(
+      'write the metadata as of one moment to a file: of a running cluster, or of a stopped server',
+    )
+    .requiredOption('--out <file>', 'the dump; - is standard output')
+    .option('--servers <addresses>', 'servers of a running cluster, as host:port[,host:port...]')
+    .option(
+      '--data <dir>',
+      'data directory of a stopped server, or of ringfs up, whose servers are asked',
+      DEFAULT_DATA,
+    )
+    .option('--timeout <seconds>', 'give up looking for the leader after so long', '60')
+    .option('--json', 'print JSON')
+    .action(runMetaDump);
+  meta
+    .command('load')
+    .description('make the data directory of a server of a new cluster from a dump')
+    .argument('<file>', 'the dump; - is standard input')
+    .requiredOption('--data <dir>', 'data directory to make; refused when it has anything')
+    .requiredOption('--id <id>', 'name of the server')
+    .requiredOption(
+      '--peers <list>',
+      'the meta servers of the new cluster, as id=host:port,...; the same for each',
+    )
+    .option('--cluster-id <id>', 'another cluster than the one of the dump; blocks stay with that one')
+    .option('--beside-blocks', 'the directory has the blocks of this server and no metadata')
+    .option('--json', 'print JSON')
+    .action(runMetaLoad);
+  meta
+    .command('check')
+    .description('look for contradictions in the metadata; exit status 1 when there are any')
+    .option('--data <dir>', 'data directory of a stopped server')
+    .option('--dump <file>', 'a dump; - is standard input')
+    .option('--scratch <dir>', 'where to sort; needs about as much room as the metadata (default: TMPDIR)')
+    .option('--json', 'print JSON')
+    .action(runMetaCheck);
+  meta
+    .command('recover')
+    .description('go on with one server of a cluster that has lost its majority for good')
+    .requiredOption('--data <dir>', 'data directory of the surviving server, which is stopped')
+    .option('--force-new-cluster', 'do it; otherwise only what it would mean is printed')
+    .option('--json', 'print JSON')
+    .action(runMetaRecover);
+  for (const command of meta.commands) {
+    command.exitOverride().showHelpAfterError(`(ringfs meta ${command.name()} --help shows how it is used)`);
+  }
+}
+
 export function program(): Command {
   const root = new Command('ringfs')
     .description('A distributed filesystem that you mount as a local directory.')
@@ -185,6 +240,7 @@ export function program(): Command {
     .option('--json', 'print JSON')
     .action(runStatus);
   addCluster(root);
+  addMeta(root);
   root.exitOverride().showHelpAfterError('(ringfs --help shows the commands)');
   for (const command of root.commands)
     command.exitOverride().showHelpAfterError(`(ringfs ${command.name()} --help shows how it is used)`);

@@ -1,12 +1,15 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import type { ReadableVersions } from '../base/format-version.ts';
 import { CliError } from './cli-error.ts';
 import { isRingfsProcess, startTicksOf } from './processes.ts';
+import { refuseVersion } from './versions.ts';
 
 /** What `ringfs up` keeps in its data directory: the cluster it made, and the processes that run now. */
 
 const FORMAT = 1;
+const VERSIONS: ReadableVersions = { oldest: 1, newest: FORMAT };
 
 const clusterSchema = z.strictObject({
   format: z.number(),
@@ -42,13 +45,7 @@ function readJson<T>(file: string, schema: z.ZodType<T>, advice = ADVICE): T | u
   } catch (error) {
     throw new CliError(`${file} is damaged: ${(error as Error).message}`, advice);
   }
-  const format = (raw as { format?: unknown } | null)?.format;
-  if (typeof format === 'number' && format !== FORMAT) {
-    throw new CliError(
-      `${file} has format version ${format}, this RingFS knows version ${FORMAT}`,
-      format > FORMAT ? 'use the newer RingFS that wrote it' : 'use another --data directory',
-    );
-  }
+  refuseVersion(file, raw, VERSIONS);
   const parsed = schema.safeParse(raw);
   if (!parsed.success) throw new CliError(`${file} is damaged: ${z.prettifyError(parsed.error)}`, advice);
   return parsed.data;

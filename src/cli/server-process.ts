@@ -15,12 +15,15 @@ import { openRocksKv } from '../io/rocksdb/rocks-kv.ts';
 import { localSegmentFiles } from '../io/segments/files.ts';
 import { openSegmentStore } from '../io/segments/segment-store.ts';
 import { changeMembers } from '../meta/change-members.ts';
+import { Dumps } from '../meta/maintenance/dumps.ts';
 import { MetaServer } from '../meta/meta-server.ts';
+import type { Failpoint } from '../meta/raft/failpoint.ts';
 import { RaftReplica } from '../meta/raft/raft-replica.ts';
 import type { BlockStore } from '../ports/block-store.ts';
 import type { TimerHandle } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { CliError } from './cli-error.ts';
+import { type FailpointSpec, failpointOf } from './failpoint.ts';
 import { claimDataDirectory } from './identity.ts';
 import type { Peer, Role } from './values.ts';
 
@@ -41,6 +44,8 @@ export interface ServerOptions {
   readonly capacityBytes: number | undefined;
   readonly virtualNodes: number;
   readonly version: string;
+  /** For tests: this process is to die there. */
+  readonly failpoint?: FailpointSpec;
 }
 
 /** A block node tells the metadata cluster of itself this often, and learns of the others. */
@@ -50,6 +55,7 @@ interface MetaRole {
   readonly replica: RaftReplica;
   readonly server: MetaServer;
   readonly transport: GrpcRaftTransport;
+  readonly dumps: Dumps;
 }
 
 interface BlockRole {
@@ -119,6 +125,11 @@ export class ServerProcess {
           result: { $case: 'refused', value: `${id} has no metadata; ask a server with the role meta` },
         };
       },
+      dump: async () => {
+        if (this.#meta === undefined)
+          throw new Error(`${id} has no metadata; ask a server with the role meta`);
+        return await this.#meta.dumps.open();
+      },
     });
     try {
       await this.#grpc.listen(listen);
@@ -158,6 +169,7 @@ export class ServerProcess {
         transport,
         storage,
         onFailed: (reason) => this.#fail(`the metadata replica ${reason}`),
+        ...this.#failpoint(() => replica?.isLeader() === true),
       },
       {
         id: serverId,
@@ -167,7 +179,14 @@ export class ServerProcess {
       },
     );
     const server = new MetaServer({ replica, timers: this.#timers, random: this.#random, logger });
-    return { replica, server, transport };
+    return { replica, server, transport, dumps: new Dumps(replica) };
+  }
+
+  #failpoint(isLeader: () => boolean): { readonly failpoint?: Failpoint } {
+    const { failpoint } = this.#options;
+    if (failpoint === undefined) return {};
+    this.#logger.warn(failpoint, 'a failpoint is set: this process will kill itself');
+    return { failpoint: failpointOf(failpoint, isLeader, () => process.kill(process.pid, 'SIGKILL')) };
   }
 
   async #openBlock(): Promise<BlockRole> {

@@ -4,6 +4,7 @@ import { errnoName } from '../../src/base/errno.ts';
 import { CHUNK_SIZE_BYTES } from '../../src/base/limits.ts';
 import { type Random, seededRandom } from '../../src/base/random.ts';
 import { Command, CommitResult, type Extent, type Op } from '../../src/gen/ringfs/v1/namespace.ts';
+import { namespaceFindings } from '../support/namespace-findings.ts';
 import { NamespaceMachine } from '../support/namespace-machine.ts';
 import * as ops from '../support/namespace-ops.ts';
 import { stateHash } from '../support/state-hash.ts';
@@ -230,8 +231,9 @@ function removeAll(pair: Pair, dir: OracleNode): void {
 }
 
 for (const seed of [1, 2, 3, 4]) {
-  test(`random commits agree with a tree of plain objects, seed ${seed}`, () => {
+  test(`random commits agree with a tree of plain objects, seed ${seed}`, async () => {
     const pair = run(seed, 1200);
+    assert.deepEqual((await namespaceFindings(pair.machine.store)).findings, []);
     removeAll(pair, pair.oracle.root);
     for (const name of [...pair.oracle.root.xattrs.keys()]) {
       pair.commit([{ op: ops.removeXattr(1, name), believe: (o) => o.removeXattr(1, name) }]);

@@ -152,7 +152,8 @@ function membersOf(leader: ServerStatus): Member[] {
   });
 }
 
-function clientOf(flags: ClusterFlags): ClusterClient {
+/** Throws CliError when neither addresses nor a cluster's directory is named. */
+export function clientOf(flags: Pick<ClusterFlags, 'data' | 'servers' | 'timeout'>): ClusterClient {
   const timeoutMs = parseInteger(flags.timeout, '--timeout', 1, 86_400) * 1_000;
   if (flags.servers !== undefined)
     return new ClusterClient(parseAddresses(flags.servers, '--servers'), timeoutMs);

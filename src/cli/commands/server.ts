@@ -1,6 +1,7 @@
 import { createLogger } from '../../io/log/pino-logger.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { CliError, usageError } from '../cli-error.ts';
+import { FAILPOINT_VARIABLE, parseFailpoint } from '../failpoint.ts';
 import { storedIdentity } from '../identity.ts';
 import { clusterToJoin, type FetchStatus } from '../join.ts';
 import { reportToParent } from '../ringfs-child.ts';
@@ -74,7 +75,11 @@ export async function runServer(
   version: string,
   stopSignal: Promise<string>,
 ): Promise<void> {
-  const options = await optionsOf(values, version);
+  const failpoint = parseFailpoint(process.env[FAILPOINT_VARIABLE]);
+  const options = {
+    ...(await optionsOf(values, version)),
+    ...(failpoint === undefined ? {} : { failpoint }),
+  };
   const logger = createLogger({
     level: values.logLevel,
     format: values.logFormat,

@@ -1,4 +1,5 @@
 import { EMPTY_BYTES } from '../../base/bytes.ts';
+import type { ReadableVersions } from '../../base/format-version.ts';
 import { ROOT_INO } from '../../base/ids.ts';
 import type { InitCluster, RegisterBlockNode, Time } from '../../gen/ringfs/v1/namespace.ts';
 import { S_IFDIR } from './context.ts';
@@ -10,6 +11,7 @@ import type { ApplyOutcome, Rows } from './types.ts';
 
 /** The version of the rows that this code reads and writes (FORMAT.md). */
 export const FORMAT_VERSION = 1;
+export const NAMESPACE_VERSIONS: ReadableVersions = { oldest: 1, newest: FORMAT_VERSION };
 
 const EPOCH: Time = { sec: 0, nsec: 0 };
 const NODE_ID = /^[\x21-\x7e]{1,128}$/;

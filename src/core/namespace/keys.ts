@@ -37,13 +37,13 @@ export const TABLE = {
 
 const U32 = 0x1_0000_0000;
 
-function putU64(out: Uint8Array, at: number, value: number): void {
+export function putU64(out: Uint8Array, at: number, value: number): void {
   assert(Number.isSafeInteger(value) && value >= 0, 'a number in a key is a safe unsigned integer');
   putU32(out, at, Math.floor(value / U32));
   putU32(out, at + 4, value % U32);
 }
 
-function putU32(out: Uint8Array, at: number, value: number): void {
+export function putU32(out: Uint8Array, at: number, value: number): void {
   out[at] = value >>> 24;
   out[at + 1] = value >>> 16;
   out[at + 2] = value >>> 8;

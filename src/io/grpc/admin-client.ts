@@ -1,10 +1,12 @@
-import type { MethodDefinition } from '@grpc/grpc-js';
+import type { MethodDefinition, ServiceError } from '@grpc/grpc-js';
 import {
   ChangeMembersReply,
   ChangeMembersRequest,
+  DumpRequest,
   ServerStatus,
   StatusRequest,
 } from '../../gen/ringfs/v1/admin.ts';
+import { SnapshotPart } from '../../gen/ringfs/v1/raft.ts';
 import { AdminService } from '../../gen/ringfs/v1/service.ts';
 import { deserializer, type MessageCodec, serializer } from './codec.ts';
 import { openClient } from './open-client.ts';
@@ -39,6 +41,26 @@ export function requestMemberChange(
     replyCodec: ChangeMembersReply,
     request: { change },
   });
+}
+
+/** The metadata as one server has it, part by part. Ending it early ends the call. Throws what the server says, or that it is gone. */
+export async function* fetchDump(address: string): AsyncIterableIterator<SnapshotPart> {
+  const { client, destroy } = openClient(address);
+  try {
+    const stream = client.makeServerStreamRequest(
+      AdminService.dump.path,
+      serializer(DumpRequest),
+      deserializer(SnapshotPart),
+      {},
+    );
+    for await (const part of stream as AsyncIterable<SnapshotPart>) yield part;
+  } catch (error) {
+    throw new Error(`${address}: ${(error as Partial<ServiceError>).details ?? (error as Error).message}`, {
+      cause: error,
+    });
+  } finally {
+    destroy();
+  }
 }
 
 async function call<Request, Reply>(

@@ -1,7 +1,13 @@
-import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { ChangeMembersReply, ChangeMembersRequest, ServerStatus } from '../../gen/ringfs/v1/admin.ts';
+import { Server, ServerCredentials, type ServerWritableStream } from '@grpc/grpc-js';
+import type {
+  ChangeMembersReply,
+  ChangeMembersRequest,
+  DumpRequest,
+  ServerStatus,
+} from '../../gen/ringfs/v1/admin.ts';
 import type { BlockReply, BlockRequest } from '../../gen/ringfs/v1/block.ts';
 import { MetaReply, MetaRequest } from '../../gen/ringfs/v1/meta.ts';
+import type { SnapshotPart } from '../../gen/ringfs/v1/raft.ts';
 import { AdminService, BlockService, MetaService, RaftService } from '../../gen/ringfs/v1/service.ts';
 import type { Logger } from '../../ports/logger.ts';
 import type { RaftReceiver } from '../../ports/raft-transport.ts';
@@ -9,6 +15,7 @@ import type { RpcAcceptor } from '../../ports/rpc.ts';
 import { blockReplyCodec, blockRequestCodec } from './block-codec.ts';
 import { SERVER_OPTIONS } from './channel-options.ts';
 import { raftServiceHandlers } from './raft-server.ts';
+import { serveParts } from './serve-parts.ts';
 import { raiseConnectionWindow, raiseStreamWindow } from './server-window.ts';
 import { serveStream, streamMethod } from './stream-server.ts';
 
@@ -21,6 +28,8 @@ export class ListenError extends Error {
 export interface AdminHandlers {
   status(): Promise<ServerStatus>;
   changeMembers(request: ChangeMembersRequest): Promise<ChangeMembersReply>;
+  /** Rejects with what the caller is told. */
+  dump(): Promise<AsyncIterableIterator<SnapshotPart>>;
 }
 
 type UnaryHandler<Request, Reply> = (
@@ -70,6 +79,7 @@ export class GrpcServer {
     this.#server.addService(AdminService, {
       status: unary(handlers.status),
       changeMembers: unary(handlers.changeMembers),
+      dump: (call: ServerWritableStream<DumpRequest, SnapshotPart>) => serveParts(call, handlers.dump),
     });
   }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { assert } from '../../base/assert.ts';
 import { equalBytes, fromHex, toHex } from '../../base/bytes.ts';
+import { type ReadableVersions, versionRefusal } from '../../base/format-version.ts';
 import type { BlockId } from '../../base/ids.ts';
 import { BLOCK_SIZE_BYTES_MAX } from '../../base/limits.ts';
 
@@ -15,6 +16,7 @@ export const STORE_ID_BYTES = 16;
 const SEGMENT_MAGIC = 0x47455352; // "RSEG"
 const RECORD_MAGIC = 0x43455252; // "RREC"
 const FORMAT_VERSION = 1;
+export const SEGMENT_VERSIONS: ReadableVersions = { oldest: 1, newest: FORMAT_VERSION };
 const NAME_BYTES_MAX = 63;
 
 export const RECORD_PUT = 1;
@@ -64,6 +66,17 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
   putName(out, 96, header.nodeId);
   view.setUint32(SEGMENT_HEADER_BYTES - 4, crc32c(out.subarray(0, SEGMENT_HEADER_BYTES - 4)), true);
   return out;
+}
+
+/** The version of a segment header that is whole and that this program does not read; undefined for all others. */
+export function unknownSegmentVersion(bytes: Uint8Array): number | undefined {
+  if (bytes.length < SEGMENT_HEADER_BYTES) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, SEGMENT_HEADER_BYTES);
+  if (view.getUint32(0, true) !== SEGMENT_MAGIC) return undefined;
+  const crc = crc32c(bytes.subarray(0, SEGMENT_HEADER_BYTES - 4));
+  if (view.getUint32(SEGMENT_HEADER_BYTES - 4, true) !== crc) return undefined;
+  const version = view.getUint32(4, true);
+  return versionRefusal(version, SEGMENT_VERSIONS) === undefined ? undefined : version;
 }
 
 /** Undefined when these bytes are not a segment header that this version understands. */

@@ -1,4 +1,5 @@
 import { toHex } from '../../base/bytes.ts';
+import { versionRefusal } from '../../base/format-version.ts';
 import type { BlockId } from '../../base/ids.ts';
 import { BlockStoreError } from '../../ports/block-store.ts';
 import type { Logger } from '../../ports/logger.ts';
@@ -9,9 +10,11 @@ import {
   RECORD_PUT,
   type RecordPosition,
   SEGMENT_HEADER_BYTES,
+  SEGMENT_VERSIONS,
   type SegmentHeader,
   sameStore,
   storedName,
+  unknownSegmentVersion,
 } from './format.ts';
 import { type ScannedRecord, scanSegment } from './scan.ts';
 
@@ -115,6 +118,7 @@ async function readHeaders(
       const bytes = new Uint8Array(SEGMENT_HEADER_BYTES);
       const length = await file.read(bytes, 0);
       const header = decodeSegmentHeader(bytes.subarray(0, length));
+      refuseUnknownVersion(segment, bytes.subarray(0, length));
       if (header === undefined) logger.error({ segment }, 'segment header is unreadable');
       else if (header.clusterId !== storedName(owner.clusterId)) {
         const message = `segments belong to cluster ${header.clusterId}, not ${owner.clusterId}`;
@@ -128,6 +132,14 @@ async function readHeaders(
     }
   }
   return headers;
+}
+
+/** Its blocks are there, and this program cannot read them: not the same as a header that is damaged. */
+function refuseUnknownVersion(segment: number, bytes: Uint8Array): void {
+  const version = unknownSegmentVersion(bytes);
+  const wrong = version === undefined ? undefined : versionRefusal(version, SEGMENT_VERSIONS);
+  if (wrong === undefined) return;
+  throw new BlockStoreError('io', `segment ${segment} ${wrong.problem}: ${wrong.advice}`);
 }
 
 async function usableCheckpoint(

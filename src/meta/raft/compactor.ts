@@ -82,6 +82,7 @@ export class Compactor {
       failpoint('compaction');
       await log.compact(core.snapshotMetaAt(point, confState));
       core.compact(point);
+      failpoint('compacted');
     });
     await log.dropCompacted();
     logger.debug({ start: log.startIndex, bytes: log.bytes }, 'compacted the log');

@@ -97,7 +97,8 @@ type Crc = (data: Uint8Array, start?: number) => number;
 /** zlib.crc32 came with Node 20.15 and is many times faster than a table in JavaScript. */
 const nativeCrc = (zlib as { crc32?: Crc }).crc32;
 
-function crc32(key: Uint8Array, content: Uint8Array): number {
+/** CRC-32 of `key` followed by `content`. */
+export function crc32(key: Uint8Array, content: Uint8Array): number {
   const crc = nativeCrc ?? tableCrc32;
   return crc(content, crc(key)) >>> 0;
 }

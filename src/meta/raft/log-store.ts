@@ -113,6 +113,16 @@ export class RaftLogStore {
     this.#start = snapshot.index;
   }
 
+  /** Stored entries are replaced by others of the same index and term, and so is the hard state. For forced recovery only: what is
+   * changed must be in nobody else's log. */
+  async rewrite(entries: readonly RaftEntry[], hardState: HardState): Promise<void> {
+    for (const { index } of entries)
+      assert(index > this.#start && index <= this.lastIndex, 'the entry is stored');
+    const batch = entries.map((entry) => putSealed(entryKey(entry.index), encodeEntry(entry)));
+    await this.#kv.write([...batch, putSealed(HARD_STATE_KEY, encodeHardState(hardState))], { sync: true });
+    this.#hardState = hardState;
+  }
+
   /** Stores `entries`, dropping all stored ones from the first of them on, and the hard state, in one batch. */
   async append(
     entries: readonly RaftEntry[],

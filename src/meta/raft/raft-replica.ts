@@ -381,6 +381,12 @@ export class RaftReplica implements Replica, RaftReceiver {
     return started.index;
   }
 
+  /** Everything that was committed when this was called, as a stream. The caller ends it. Throws NotLeaderError. */
+  async dump(): Promise<AsyncIterableIterator<SnapshotPart>> {
+    await this.readBarrier();
+    return (await this.#require().snapshots.capture()).parts;
+  }
+
   /** The transport lost a peer: what was on its way to it may be lost too. */
   reportUnreachable(id: ServerId): void {
     if (!this.#active()) return;
@@ -501,6 +507,7 @@ export class RaftReplica implements Replica, RaftReceiver {
   }
 
   #applyConfChange(core: RawNode, data: Uint8Array): RaftConfState {
+    this.#failpoint('membership-change');
     const confState = core.applyConfChange(data);
     this.#configured(confState);
     this.#running?.loop.kick();

@@ -1,4 +1,7 @@
+import { type ReadableVersions, versionRefusal } from '../../base/format-version.ts';
 import type { ServerId } from '../../base/ids.ts';
+import { NAMESPACE_VERSIONS } from '../../core/namespace/cluster.ts';
+import { readCluster } from '../../core/namespace/read.ts';
 import { NO_MEMBERS } from '../../core/raft/conf-change.ts';
 import type { RaftInitialState } from '../../core/raft/types.ts';
 import type { RaftConfState, RaftSnapshotMeta } from '../../gen/ringfs/v1/raft.ts';
@@ -11,6 +14,7 @@ import { StateStore } from './state-store.ts';
 
 /** Version of everything in the data directory; see FORMAT.md. */
 export const META_FORMAT_VERSION = 1;
+export const META_VERSIONS: ReadableVersions = { oldest: 1, newest: META_FORMAT_VERSION };
 
 export interface Recovered {
   readonly log: RaftLogStore;
@@ -44,6 +48,7 @@ export async function recover(
     const snapshot = loaded.snapshot ?? origin(options);
     const state = await openState(storage, loaded, snapshot);
     try {
+      await checkRows(storage, state);
       const initial = await reconcile(storage, log, state, { ...loaded, snapshot }, logger);
       return { log, state, initial, restarted: loaded.identity !== undefined };
     } catch (error) {
@@ -107,17 +112,23 @@ async function openState(
 function checkIdentity(storage: MetaStorage, found: Identity, options: RecoveryOptions): void {
   const refuse = (what: string): DataDirectoryError =>
     new DataDirectoryError(`${storage.location} ${what}; check the data directory in the configuration`);
-  if (found.formatVersion !== META_FORMAT_VERSION) {
-    throw refuse(
-      `has format version ${found.formatVersion} and this program writes version ${META_FORMAT_VERSION}`,
-    );
-  }
+  const wrong = versionRefusal(found.formatVersion, META_VERSIONS);
+  if (wrong !== undefined)
+    throw new DataDirectoryError(`${storage.location} ${wrong.problem}: ${wrong.advice}`);
   if (found.clusterId !== options.clusterId) {
     throw refuse(`belongs to cluster ${found.clusterId}, not to ${options.clusterId}`);
   }
   if (found.serverId !== options.id) {
     throw refuse(`belongs to server ${found.serverId}, not to ${options.id}`);
   }
+}
+
+/** The rows have a version of their own, which the first leader of the cluster wrote into them. */
+async function checkRows(storage: MetaStorage, state: StateStore): Promise<void> {
+  const cluster = await readCluster(state.view);
+  const wrong = cluster === undefined ? undefined : versionRefusal(cluster.formatVersion, NAMESPACE_VERSIONS);
+  if (wrong === undefined) return;
+  throw new DataDirectoryError(`the namespace in ${storage.location} ${wrong.problem}: ${wrong.advice}`);
 }
 
 /** Brings log and state together. */

@@ -1,3 +1,4 @@
+import { versionRefusal } from '../../base/format-version.ts';
 import type { ServerId } from '../../base/ids.ts';
 import { SNAPSHOT_SENDS_MAX, STORAGE_RETRY_MS } from '../../base/limits.ts';
 import type { RaftSnapshotMeta, SnapshotHeader, SnapshotPart } from '../../gen/ringfs/v1/raft.ts';
@@ -6,7 +7,7 @@ import type { Logger } from '../../ports/logger.ts';
 import type { RaftTransport } from '../../ports/raft-transport.ts';
 import { SnapshotRefusedError } from './errors.ts';
 import type { Failpoint } from './failpoint.ts';
-import { META_FORMAT_VERSION } from './recovery.ts';
+import { META_FORMAT_VERSION, META_VERSIONS } from './recovery.ts';
 import { encodeSnapshot, readHeader, readRows } from './snapshot-stream.ts';
 import type { StateInstall, StateStore } from './state-store.ts';
 
@@ -95,23 +96,30 @@ export class SnapshotTransfers {
   }
 
   async #stream(to: ServerId, signal: AbortSignal): Promise<void> {
-    const { state, transport, logger, hooks, failpoint } = this.#components;
-    const { applied, rows } = await state.scanAll();
+    const { transport, logger } = this.#components;
+    const { index, parts } = await this.capture();
     try {
-      failpoint('snapshot-save');
-      const header: SnapshotHeader = {
-        clusterId: this.#identity.clusterId,
-        from: this.#identity.id,
-        term: hooks.term(),
-        meta: { index: applied.index, term: applied.term, confState: applied.confState },
-        formatVersion: META_FORMAT_VERSION,
-      };
-      logger.info({ to, index: applied.index }, 'sending a snapshot');
-      await transport.sendSnapshot(to, encodeSnapshot(header, rows), signal);
-      logger.info({ to, index: applied.index }, 'sent a snapshot');
+      logger.info({ to, index }, 'sending a snapshot');
+      await transport.sendSnapshot(to, parts, signal);
+      logger.info({ to, index }, 'sent a snapshot');
     } finally {
-      await rows.return?.();
+      await parts.return?.();
     }
+  }
+
+  /** The state as of now as a stream. The caller ends `parts`. */
+  async capture(): Promise<{ readonly index: number; readonly parts: AsyncIterableIterator<SnapshotPart> }> {
+    const { state, hooks, failpoint } = this.#components;
+    failpoint('snapshot-save');
+    const { applied, rows } = await state.scanAll();
+    const header: SnapshotHeader = {
+      clusterId: this.#identity.clusterId,
+      from: this.#identity.id,
+      term: hooks.term(),
+      meta: { index: applied.index, term: applied.term, confState: applied.confState },
+      formatVersion: META_FORMAT_VERSION,
+    };
+    return { index: applied.index, parts: endedWith(encodeSnapshot(header, rows), rows) };
   }
 
   async #takeSlot(): Promise<void> {
@@ -169,15 +177,31 @@ export class SnapshotTransfers {
     if (clusterId !== this.#identity.clusterId) {
       throw new SnapshotRefusedError(`a snapshot of cluster ${clusterId}`);
     }
-    if (formatVersion !== META_FORMAT_VERSION) {
-      throw new SnapshotRefusedError(`a snapshot in format ${formatVersion}`);
-    }
+    const wrong = versionRefusal(formatVersion, META_VERSIONS);
+    if (wrong !== undefined) throw new SnapshotRefusedError(`the snapshot ${wrong.problem}`);
     if (term < this.#components.hooks.term()) throw new SnapshotRefusedError('a snapshot of an old leader');
     if (meta?.confState === undefined || meta.confState.voters.length === 0 || meta.index < 1) {
       throw new SnapshotRefusedError('a snapshot without an index or a configuration');
     }
     return meta;
   }
+}
+
+/** Ending a generator that has not begun does not reach what it would read from. */
+function endedWith<T>(
+  parts: AsyncIterableIterator<T>,
+  source: AsyncIterator<unknown>,
+): AsyncIterableIterator<T> {
+  const ended: AsyncIterableIterator<T> = {
+    next: () => parts.next(),
+    return: async () => {
+      await parts.return?.();
+      await source.return?.();
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]: () => ended,
+  };
+  return ended;
 }
 
 /** A sender that says nothing more must not keep the replica from stopping. */

@@ -68,6 +68,19 @@ export class StateStore {
     return new StateStore(storage, name, kv, await readPrivateRows(storage, name, kv));
   }
 
+  /** Opens the live state and changes nothing; undefined in a directory without any. Throws DataDirectoryError. */
+  static async openExisting(storage: MetaStorage): Promise<StateStore | undefined> {
+    const name = await storage.current();
+    if (name === undefined || !(await storage.states()).includes(name)) return undefined;
+    const kv = await storage.openState(name);
+    try {
+      return new StateStore(storage, name, kv, await readPrivateRows(storage, name, kv));
+    } catch (error) {
+      await kv.close();
+      throw error;
+    }
+  }
+
   get applied(): AppliedMark {
     return this.#applied;
   }
@@ -81,6 +94,13 @@ export class StateStore {
   async write(rows: readonly KvWrite[], applied: AppliedMark): Promise<void> {
     assert(applied.index > this.#applied.index, 'the applied index grows');
     await this.#kv.write([...rows, putApplied(applied)], { sync: false });
+    this.#applied = applied;
+  }
+
+  /** Replaces the configuration that the state has, durably. For forced recovery: it is the log that changes it otherwise. */
+  async replaceConfState(confState: RaftConfState): Promise<void> {
+    const applied = { ...this.#applied, confState };
+    await this.#kv.write([putApplied(applied)], { sync: true });
     this.#applied = applied;
   }
 

@@ -57,6 +57,10 @@ export interface MembersChanged {
   index: number;
 }
 
+/** The metadata as of one commit, as a snapshot stream (raft.proto). Only the leader gives it: it has all that was acknowledged. */
+export interface DumpRequest {
+}
+
 export interface ServerStatus {
   id: string;
   pid: number;
@@ -467,6 +471,41 @@ export const MembersChanged: MessageFns<MembersChanged> = {
             message.index = longToNumber(reader.uint64());
             continue;
           }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDumpRequest(): DumpRequest {
+  return {};
+}
+
+export const DumpRequest: MessageFns<DumpRequest> = {
+  encode(_: DumpRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DumpRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDumpRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;

@@ -11,17 +11,19 @@ import {
   Client,
   type ClientDuplexStream,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
   type ClientWritableStream,
   type handleBidiStreamingCall,
   type handleClientStreamingCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { ChangeMembersReply, ChangeMembersRequest, ServerStatus, StatusRequest } from "./admin.ts";
+import { ChangeMembersReply, ChangeMembersRequest, DumpRequest, ServerStatus, StatusRequest } from "./admin.ts";
 import { BlockReply, BlockRequest } from "./block.ts";
 import { MetaReply, MetaRequest } from "./meta.ts";
 import { RaftAck, RaftEnvelope, SnapshotDone, SnapshotPart } from "./raft.ts";
@@ -169,11 +171,21 @@ export const AdminService = {
     responseSerialize: (value: ChangeMembersReply): Buffer => Buffer.from(ChangeMembersReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): ChangeMembersReply => ChangeMembersReply.decode(value),
   },
+  dump: {
+    path: "/ringfs.v1.Admin/Dump" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: DumpRequest): Buffer => Buffer.from(DumpRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DumpRequest => DumpRequest.decode(value),
+    responseSerialize: (value: SnapshotPart): Buffer => Buffer.from(SnapshotPart.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SnapshotPart => SnapshotPart.decode(value),
+  },
 } as const;
 
 export interface AdminServer extends UntypedServiceImplementation {
   status: handleUnaryCall<StatusRequest, ServerStatus>;
   changeMembers: handleUnaryCall<ChangeMembersRequest, ChangeMembersReply>;
+  dump: handleServerStreamingCall<DumpRequest, SnapshotPart>;
 }
 
 export interface AdminClient extends Client {
@@ -207,6 +219,8 @@ export interface AdminClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ChangeMembersReply) => void,
   ): ClientUnaryCall;
+  dump(request: DumpRequest, options?: Partial<CallOptions>): ClientReadableStream<SnapshotPart>;
+  dump(request: DumpRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<SnapshotPart>;
 }
 
 export const AdminClient = makeGenericClientConstructor(AdminService, "ringfs.v1.Admin") as unknown as {
