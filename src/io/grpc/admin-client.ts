@@ -2,6 +2,8 @@ import type { MethodDefinition } from '@grpc/grpc-js';
 import {
   ChangeMembersReply,
   ChangeMembersRequest,
+  GarbageReply,
+  GarbageRequest,
   ServerStatus,
   StatusRequest,
 } from '../../gen/ringfs/v1/admin.ts';
@@ -38,6 +40,16 @@ export function requestMemberChange(
     requestCodec: ChangeMembersRequest,
     replyCodec: ChangeMembersReply,
     request: { change },
+  });
+}
+
+/** What one server knows of garbage; without `dryRun` it does something about it first. Rejects when it does not answer in time. */
+export function requestGarbage(address: string, dryRun: boolean, timeoutMs: number): Promise<GarbageReply> {
+  return call(address, timeoutMs, {
+    method: AdminService.garbage,
+    requestCodec: GarbageRequest,
+    replyCodec: GarbageReply,
+    request: { dryRun },
   });
 }
 

@@ -1,5 +1,11 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { ChangeMembersReply, ChangeMembersRequest, ServerStatus } from '../../gen/ringfs/v1/admin.ts';
+import type {
+  ChangeMembersReply,
+  ChangeMembersRequest,
+  GarbageReply,
+  GarbageRequest,
+  ServerStatus,
+} from '../../gen/ringfs/v1/admin.ts';
 import type { BlockReply, BlockRequest } from '../../gen/ringfs/v1/block.ts';
 import { MetaReply, MetaRequest } from '../../gen/ringfs/v1/meta.ts';
 import { AdminService, BlockService, MetaService, RaftService } from '../../gen/ringfs/v1/service.ts';
@@ -21,6 +27,7 @@ export class ListenError extends Error {
 export interface AdminHandlers {
   status(): Promise<ServerStatus>;
   changeMembers(request: ChangeMembersRequest): Promise<ChangeMembersReply>;
+  garbage(request: GarbageRequest): Promise<GarbageReply>;
 }
 
 type UnaryHandler<Request, Reply> = (
@@ -70,6 +77,7 @@ export class GrpcServer {
     this.#server.addService(AdminService, {
       status: unary(handlers.status),
       changeMembers: unary(handlers.changeMembers),
+      garbage: unary(handlers.garbage),
     });
   }
 

@@ -21,7 +21,14 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { ChangeMembersReply, ChangeMembersRequest, ServerStatus, StatusRequest } from "./admin.ts";
+import {
+  ChangeMembersReply,
+  ChangeMembersRequest,
+  GarbageReply,
+  GarbageRequest,
+  ServerStatus,
+  StatusRequest,
+} from "./admin.ts";
 import { BlockReply, BlockRequest } from "./block.ts";
 import { MetaReply, MetaRequest } from "./meta.ts";
 import { RaftAck, RaftEnvelope, SnapshotDone, SnapshotPart } from "./raft.ts";
@@ -169,11 +176,21 @@ export const AdminService = {
     responseSerialize: (value: ChangeMembersReply): Buffer => Buffer.from(ChangeMembersReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): ChangeMembersReply => ChangeMembersReply.decode(value),
   },
+  garbage: {
+    path: "/ringfs.v1.Admin/Garbage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GarbageRequest): Buffer => Buffer.from(GarbageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GarbageRequest => GarbageRequest.decode(value),
+    responseSerialize: (value: GarbageReply): Buffer => Buffer.from(GarbageReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GarbageReply => GarbageReply.decode(value),
+  },
 } as const;
 
 export interface AdminServer extends UntypedServiceImplementation {
   status: handleUnaryCall<StatusRequest, ServerStatus>;
   changeMembers: handleUnaryCall<ChangeMembersRequest, ChangeMembersReply>;
+  garbage: handleUnaryCall<GarbageRequest, GarbageReply>;
 }
 
 export interface AdminClient extends Client {
@@ -206,6 +223,21 @@ export interface AdminClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ChangeMembersReply) => void,
+  ): ClientUnaryCall;
+  garbage(
+    request: GarbageRequest,
+    callback: (error: ServiceError | null, response: GarbageReply) => void,
+  ): ClientUnaryCall;
+  garbage(
+    request: GarbageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GarbageReply) => void,
+  ): ClientUnaryCall;
+  garbage(
+    request: GarbageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GarbageReply) => void,
   ): ClientUnaryCall;
 }
 
