@@ -272,7 +272,7 @@ export class MetaClient implements MetaService {
           throw rejection(result.body.value);
         case 'missingBlocks': {
           const missing = result.body.value.blockIds;
-          const assumed = new Set(assumedBlocks.map(toBinary));
+          const assumed = new Set((options.assumedBlocks ?? []).map(toBinary));
           if (options.onMissing === undefined || !missing.every((id) => assumed.has(toBinary(id)))) {
             throw new BlocksMissing(missing.length);
           }

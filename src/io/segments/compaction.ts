@@ -157,6 +157,8 @@ export class Compaction {
     await store.unread(segment);
     const bytes = writer.sizes.get(segment) ?? 0;
     await files.remove(segment);
+    // A reader with an old index entry may have opened it in between, and would keep its space.
+    await store.unread(segment);
     writer.removed(segment);
     usage.removed(segment);
     this.#unreadable.delete(segment);

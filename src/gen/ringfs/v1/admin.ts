@@ -84,7 +84,7 @@ export interface GarbageOfCluster {
   /** found without a row, since this leader leads */
   unreferencedBlocks: number;
   unreferencedBytes: number;
-  /** since the cluster was made; each counted once */
+  /** since the cluster was made; again when copies are found later */
   reclaimedBlocks: number;
   reclaimedBytes: number;
 }
