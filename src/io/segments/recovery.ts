@@ -65,7 +65,14 @@ export async function recoverStore(
     };
   }
   const storeId = known ?? saved?.storeId;
-  if (storeId === undefined) throw new BlockStoreError('corrupt', 'no segment has a readable header');
+  if (storeId === undefined) {
+    // A header is durable before a record follows it: the first start of all got no further than this.
+    const sizes = await sizesOf(files, numbers);
+    if ([...sizes.values()].some((size) => size > SEGMENT_HEADER_BYTES))
+      throw new BlockStoreError('corrupt', 'no segment has a readable header');
+    await index.clear();
+    return { storeId, tail: undefined, blocks: 0, storedBytes: 0, sizes, lastSegment: numbers.at(-1)! };
+  }
   const checkpoint = await usableCheckpoint(components, saved, storeId, numbers);
   if (checkpoint === undefined) {
     logger.warn({ segments: numbers.length }, 'block index is missing or stale: rebuilding it');
@@ -81,9 +88,9 @@ export async function recoverStore(
     try {
       if (segment >= start.segment) {
         const from = segment === start.segment ? start.offset : SEGMENT_HEADER_BYTES;
-        // Only the newest segments can hold content that a crash kept from the disk.
-        const verifyContent = checkpoint !== undefined || segment >= last - 1;
-        const result = await scanSegment(file, { storeId, segment, from, verifyContent }, (record) =>
+        // Content that a crash kept from the disk can be anywhere behind whole records, also in old segments: a torn copy
+        // must not take the place of an earlier good one.
+        const result = await scanSegment(file, { storeId, segment, from, verifyContent: true }, (record) =>
           replay.add(segment, record),
         );
         if (result.damagedBytes > 0) {
@@ -104,6 +111,19 @@ export async function recoverStore(
   if (tail !== undefined)
     await index.setCheckpoint({ storeId, position: tail, counters: { blocks, storedBytes } });
   return { storeId, tail, blocks, storedBytes, sizes, lastSegment: last };
+}
+
+async function sizesOf(files: SegmentFiles, numbers: readonly number[]): Promise<Map<number, number>> {
+  const sizes = new Map<number, number>();
+  for (const segment of numbers) {
+    const file = await files.open(segment, 'read');
+    try {
+      sizes.set(segment, await file.size());
+    } finally {
+      await file.close();
+    }
+  }
+  return sizes;
 }
 
 async function readHeaders(

@@ -7,7 +7,9 @@ const SEEDS = 60;
 describe('segments on a disk that loses power', () => {
   it(`loses nothing that was answered and gives all space back, with ${SEEDS} seeds`, async () => {
     const runs: SegmentsRun[] = [];
-    for (let seed = 1; seed <= SEEDS; seed++) {
+    // The last ones found a torn copy in the place of a good one after the index was lost, and a first segment that had been
+    // made without its header.
+    for (const seed of [...Array.from({ length: SEEDS }, (_, i) => i + 1), 124, 189, 231, 400]) {
       try {
         runs.push(await new SegmentsSimulation(seed).run(12));
       } catch (error) {
