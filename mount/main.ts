@@ -73,6 +73,7 @@ export async function startMount(
       random,
       logger,
       nodes: async () => blockAddresses(await meta.topology()),
+      seenIndex: () => meta.seenIndex(),
     },
     {
       clientName,

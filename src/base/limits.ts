@@ -167,6 +167,30 @@ export const ORPHAN_QUERY_TIMEOUT_MS = 5_000;
 export const ORPHAN_CHUNKS_PER_REAP_MAX = 64;
 /** ReapOrphan commands in flight: they share the log's syncs with each other but leave room for commits. */
 export const ORPHAN_REAPS_IN_FLIGHT_MAX = 16;
+// Garbage collection -------------------------------------------------------------------------------
+/** A block without references is kept this long, for reads that are under way and for whoever writes it again. */
+export const GC_GRACE_MS_DEFAULT = 120_000;
+/** The same while a block node is nearly full, that is has less than this part of its capacity left. */
+export const GC_GRACE_FULL_MS = 10_000;
+export const GC_NEARLY_FULL_PART = 0.1;
+/** Between marking and dropping a block, at most: uploads that take longer may have to be repeated. */
+export const GC_SETTLE_MS = 30_000;
+/** A living node that does not take a delete for this long is left to its own reconciliation. */
+export const GC_DELETE_WAIT_MS = 120_000;
+/** A copy without a row is left alone for this many times the grace after its upload. */
+export const GC_UNREFERENCED_GRACES = 4;
+export const GC_ROUND_INTERVAL_MS = 1_000;
+/** Blocks in one command and in one delete request. */
+export const GC_BATCH_BLOCKS = 512;
+/** Batches that are marked and not dropped yet, in memory; more wait in their rows. */
+export const GC_BATCHES_MAX = 128;
+/** Nodes told to delete at one time. */
+export const GC_DELETES_IN_FLIGHT_MAX = 8;
+/** Copies that a block node asks about at one time, and the pause after each such page. */
+export const RECONCILE_PAGE_BLOCKS = 512;
+export const RECONCILE_PAGE_PAUSE_MS = 100;
+/** A block node walks over its copies again after this many times the grace. */
+export const RECONCILE_INTERVAL_GRACES = 5;
 /** A block node without a report for this long is not alive. Block nodes report every second. */
 export const BLOCK_NODE_ALIVE_MS = 3_000;
 /** Block nodes in the registry. */

@@ -4,6 +4,8 @@ import {
   BLOCK_GETS_IN_FLIGHT_MAX,
   BLOCK_PUT_BYTES_IN_FLIGHT_MAX,
   BLOCK_REQUESTS_WAITING_MAX,
+  GC_GRACE_MS_DEFAULT,
+  RECONCILE_INTERVAL_GRACES,
   REPLICAS_DEFAULT,
   SCRUB_INTERVAL_MS,
   VIRTUAL_NODES_DEFAULT,
@@ -16,6 +18,7 @@ import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { RpcAcceptor, RpcConnector } from '../ports/rpc.ts';
 import type { BlockContext } from './context.ts';
+import { handleDelete } from './handlers/delete.ts';
 import { handleFindOwners } from './handlers/find-owners.ts';
 import { handleGet } from './handlers/get.ts';
 import { handleHas } from './handlers/has.ts';
@@ -26,6 +29,7 @@ import { handlePut } from './handlers/put.ts';
 import { handleRing } from './handlers/ring.ts';
 import { LocalBlocks } from './local-blocks.ts';
 import { Peers } from './peers.ts';
+import { Reconcile, type ReconcileComponents } from './reconcile.ts';
 import { Repair } from './repair.ts';
 import { Replication } from './replication.ts';
 import { RingDriver } from './ring-driver.ts';
@@ -37,6 +41,8 @@ export interface BlockServerComponents {
   /** Stays the caller's to close, after `stop`. */
   readonly store: BlockStore;
   readonly connector: RpcConnector<BlockRequest, BlockReply>;
+  /** Names copies to the metadata leader, see Reconcile. Without it, unreferenced copies stay. */
+  readonly reconcile?: ReconcileComponents['report'];
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;
@@ -53,6 +59,8 @@ export interface BlockServerOptions {
   readonly virtualNodes?: number;
   /** Pause between two passes of the scrubber. */
   readonly scrubIntervalMs?: number;
+  /** Pause between two walks that look for copies without references. */
+  readonly reconcileIntervalMs?: number;
 }
 
 /** One node of the block ring. */
@@ -62,6 +70,7 @@ export class BlockServer {
   readonly #ring: RingDriver;
   readonly #repair: Repair;
   readonly #scrub: Scrub;
+  readonly #reconcile: Reconcile | undefined;
   readonly #context: BlockContext;
   #state: 'new' | 'running' | 'stopped' = 'new';
 
@@ -93,6 +102,12 @@ export class BlockServer {
       { local, repair, timers, logger },
       { intervalMs: options.scrubIntervalMs ?? SCRUB_INTERVAL_MS },
     );
+    this.#reconcile =
+      components.reconcile &&
+      new Reconcile(
+        { store, report: components.reconcile, timers, logger },
+        { intervalMs: options.reconcileIntervalMs ?? RECONCILE_INTERVAL_GRACES * GC_GRACE_MS_DEFAULT },
+      );
     const replication = new Replication(
       { ring, peers, local, logger, onMissingCopy: (id) => repair.missingCopy(id) },
       { nodeId, replicas },
@@ -114,13 +129,20 @@ export class BlockServer {
     this.#ring.start();
     this.#repair.start();
     this.#scrub.start();
+    this.#reconcile?.start();
+  }
+
+  /** Looks for copies without references soon, and gives back the space of deleted ones now. Throws BlockStoreError. */
+  async reclaim(): Promise<void> {
+    this.#reconcile?.kick();
+    await this.#components.store.reclaim();
   }
 
   /** Leave the ring and end all work. The blocks stay on the disk. */
   async stop(): Promise<void> {
     if (this.#state !== 'running') return;
     this.#state = 'stopped';
-    await Promise.all([this.#repair.stop(), this.#scrub.stop()]);
+    await Promise.all([this.#repair.stop(), this.#scrub.stop(), this.#reconcile?.stop()]);
     await this.#ring.leave();
     this.#ring.stop();
     this.#peers.close();
@@ -169,6 +191,8 @@ export class BlockServer {
         return handleList(context, body.value);
       case 'info':
         return { $case: 'info', value: await nodeInfo(context, body.value) };
+      case 'delete':
+        return handleDelete(context, body.value);
       case 'hello':
         return handleHello(context, body.value);
       default:

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { BlockId } from '../base/ids.ts';
-import { type BlockStore, BlockStoreError } from '../ports/block-store.ts';
+import type { DeleteReply } from '../gen/ringfs/v1/block.ts';
+import { type BlockStore, BlockStoreError, type DeleteOutcome } from '../ports/block-store.ts';
 import type { Logger } from '../ports/logger.ts';
 
 export function hashOf(data: Uint8Array): BlockId {
@@ -13,6 +14,7 @@ export class LocalBlocks {
   readonly #logger: Logger;
   #corruptFound = 0;
   #replaced = 0;
+  #deleted = { blocks: 0, bytes: 0 };
 
   constructor(components: { readonly store: BlockStore; readonly logger: Logger }) {
     this.#store = components.store;
@@ -37,16 +39,38 @@ export class LocalBlocks {
    * Durable when resolved. A copy that is there already is read and hashed: a reader that found it bad puts the block
    * again, and the bad copy must go then.
    */
-  async put(id: BlockId, data: Uint8Array): Promise<{ existed: boolean }> {
-    const { existed } = await this.#store.put(id, data);
+  async put(id: BlockId, data: Uint8Array, uploadedAt = 0): Promise<{ existed: boolean }> {
+    const { existed } = await this.#store.put(id, data, uploadedAt);
     if (!existed) return { existed };
     const present = await this.verify(id);
     if (present === 'good') return { existed };
     if (present === 'corrupt') this.noteCorrupt(id);
-    await this.#store.delete(id);
-    await this.#store.put(id, data);
+    await this.replace(id, data, uploadedAt);
     this.#replaced++;
     return { existed: false };
+  }
+
+  /** Puts `data` in the place of what is there, as uploaded at the later of both times. */
+  async replace(id: BlockId, data: Uint8Array, uploadedAt: number): Promise<void> {
+    const [entry] = await this.#store.stat([id]);
+    await this.#store.delete(id);
+    await this.#store.put(id, data, Math.max(uploadedAt, entry?.uploadedAt ?? 0));
+  }
+
+  /** Deletes copies that garbage collection has marked at commit index `before`. */
+  async collect(ids: readonly BlockId[], before: number): Promise<DeleteReply> {
+    const entries = await this.#store.stat(ids);
+    const outcomes = await Promise.all(ids.map((id) => this.#store.delete(id, before)));
+    const bytes = entries.reduce((sum, e, i) => sum + (outcomes[i] === 'deleted' ? (e?.length ?? 0) : 0), 0);
+    const count = (what: DeleteOutcome): number => outcomes.filter((outcome) => outcome === what).length;
+    this.#deleted.blocks += count('deleted');
+    this.#deleted.bytes += bytes;
+    return { deleted: count('deleted'), deletedBytes: bytes, kept: count('kept') };
+  }
+
+  /** What `collect` has deleted since the start. */
+  get deleted(): { readonly blocks: number; readonly bytes: number } {
+    return this.#deleted;
   }
 
   /** Reads and hashes the copy. */

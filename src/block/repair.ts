@@ -33,6 +33,11 @@ export interface RepairOptions {
 /** Which of some blocks a node has; undefined when it does not answer. */
 type Presence = ReadonlyMap<BlockId, boolean> | undefined;
 
+interface FetchedCopy {
+  readonly content: Uint8Array;
+  readonly uploadedAt: number;
+}
+
 interface PageBlock {
   readonly id: BlockId;
   readonly owners: readonly Member[];
@@ -271,13 +276,16 @@ export class Repair {
     await this.#copying.acquire(1);
     try {
       if (this.#abort.signal.aborted) return false;
+      // The copy is no later upload than its source.
+      const [entry] = await local.store.stat([id]);
       const data = await local.getVerified(id);
       if (data === 'missing') return false;
       if (data === 'corrupt') {
         void this.heal(id);
         return false;
       }
-      const put = { $case: 'put', value: { blockId: blockIdToWire(id), data, replicate: false } } as const;
+      const value = { blockId: blockIdToWire(id), data, replicate: false, uploadedAt: entry?.uploadedAt };
+      const put = { $case: 'put', value } as const;
       const reply = await peers.call(member.address, put, { lane: 'data', signal: this.#abort.signal });
       if (reply.$case !== 'put') {
         logger.warn({ block: id, to: member.nodeId, reply: reply.$case }, 'repair could not store a copy');
@@ -303,25 +311,28 @@ export class Repair {
     const data = await this.#fetch(id, owners);
     if (this.#abort.signal.aborted) return false;
     // Without a good copy elsewhere the bad one is of no use either; gone, it does not pass for a copy.
-    if (state === 'corrupt') await local.store.delete(id);
     if (data === undefined) {
+      if (state === 'corrupt') await local.store.delete(id);
       logger.error({ block: id, state }, 'no good copy of a block was found');
       return false;
     }
-    await local.store.put(id, data);
+    if (state === 'corrupt') await local.replace(id, data.content, data.uploadedAt);
+    else await local.store.put(id, data.content, data.uploadedAt);
     this.#repaired++;
     logger.info({ block: id, state }, 'fetched a good copy of a block');
     return true;
   }
 
-  async #fetch(id: BlockId, owners: readonly Member[]): Promise<Uint8Array | undefined> {
+  async #fetch(id: BlockId, owners: readonly Member[]): Promise<FetchedCopy | undefined> {
     const { peers, logger } = this.#components;
     for (const member of owners) {
       if (member.nodeId === this.#options.nodeId) continue;
       try {
-        const get = { $case: 'get', value: { blockId: blockIdToWire(id) } } as const;
+        const value = { blockId: blockIdToWire(id), withUploadedAt: true };
+        const get = { $case: 'get', value } as const;
         const reply = await peers.call(member.address, get, { lane: 'data', signal: this.#abort.signal });
-        if (reply.$case === 'get' && hashOf(reply.value.data) === id) return reply.value.data;
+        if (reply.$case === 'get' && hashOf(reply.value.data) === id)
+          return { content: reply.value.data, uploadedAt: reply.value.uploadedAt ?? 0 };
       } catch (error) {
         logger.debug({ block: id, from: member.nodeId, error }, 'cannot fetch a copy');
       }

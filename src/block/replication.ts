@@ -30,6 +30,12 @@ export interface PutResult {
   readonly existed: boolean;
 }
 
+interface Upload {
+  readonly data: Uint8Array;
+  /** See PutBlock.uploaded_at. Every copy that counts has at least this one. */
+  readonly uploadedAt: number;
+}
+
 type CopyOutcome = 'durable' | 'no-space' | 'failed';
 
 /** Rounds of asking the ring again after owners turned out to be dead. */
@@ -47,13 +53,13 @@ export class Replication {
   }
 
   /** The content has been checked against `id`. Throws BlockRequestError, BlockStoreError. */
-  async put(id: BlockId, data: Uint8Array): Promise<PutResult> {
+  async put(id: BlockId, data: Uint8Array, uploadedAt: number): Promise<PutResult> {
     if (!(await this.#budget.acquire(data.length))) {
       throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, 'too many puts are waiting');
     }
     const copies = new CopySet();
     try {
-      return await this.#replicate(id, data, copies);
+      return await this.#replicate(id, { data, uploadedAt }, copies);
     } finally {
       // The answer needs a quorum only; the memory is in use until the last copy has been sent.
       void copies.allSettled().then(() => {
@@ -63,7 +69,7 @@ export class Replication {
     }
   }
 
-  async #replicate(id: BlockId, data: Uint8Array, copies: CopySet): Promise<PutResult> {
+  async #replicate(id: BlockId, upload: Upload, copies: CopySet): Promise<PutResult> {
     const { ring } = this.#components;
     const { nodeId, replicas } = this.#options;
     let existed = false;
@@ -79,7 +85,7 @@ export class Replication {
         if (copies.has(owner.nodeId)) continue;
         copies.add(
           owner.nodeId,
-          owner === own ? this.#storeHere(id, data) : this.#send(owner, id, data, existed),
+          owner === own ? this.#storeHere(id, upload) : this.#send(owner, id, upload, existed),
         );
       }
       const quorum = Math.floor(owners.length / 2) + 1;
@@ -94,9 +100,9 @@ export class Replication {
     throw new BlockRequestError(BlockErrorCode.NO_QUORUM, `only ${count} owners could store this block`);
   }
 
-  async #storeHere(id: BlockId, data: Uint8Array): Promise<CopyOutcome> {
+  async #storeHere(id: BlockId, { data, uploadedAt }: Upload): Promise<CopyOutcome> {
     try {
-      await this.#components.local.put(id, data);
+      await this.#components.local.put(id, data, uploadedAt);
       return 'durable';
     } catch (error) {
       if (error instanceof BlockStoreError && error.code === 'no-space') return 'no-space';
@@ -106,15 +112,19 @@ export class Replication {
   }
 
   /** Never rejects. `mayExist`: ask before sending, the block is known here already. */
-  async #send(owner: Member, id: BlockId, data: Uint8Array, mayExist: boolean): Promise<CopyOutcome> {
+  async #send(owner: Member, id: BlockId, upload: Upload, mayExist: boolean): Promise<CopyOutcome> {
+    const { data, uploadedAt } = upload;
     const { peers, logger } = this.#components;
     const blockId = blockIdToWire(id);
     try {
       if (mayExist) {
-        const reply = await peers.call(owner.address, { $case: 'has', value: { blockIds: [blockId] } });
+        const reply = await peers.call(owner.address, {
+          $case: 'has',
+          value: { blockIds: [blockId], uploadedAt },
+        });
         if (reply.$case === 'has' && reply.value.present[0] === true) return 'durable';
       }
-      const put = { $case: 'put', value: { blockId, data, replicate: false } } as const;
+      const put = { $case: 'put', value: { blockId, data, replicate: false, uploadedAt } } as const;
       const reply = await peers.call(owner.address, put, { lane: 'data' });
       if (reply.$case === 'put') return 'durable';
       if (reply.$case === 'error' && reply.value.code === BlockErrorCode.NO_SPACE) return 'no-space';

@@ -12,6 +12,7 @@ import {
   runClusterTransfer,
 } from './commands/cluster.ts';
 import { runDown } from './commands/down.ts';
+import { runGc } from './commands/gc.ts';
 import { runMetaCheck } from './commands/meta-check.ts';
 import { runMetaDump } from './commands/meta-dump.ts';
 import { runMetaLoad } from './commands/meta-load.ts';
@@ -239,6 +240,16 @@ export function program(): Command {
     .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
     .option('--json', 'print JSON')
     .action(runStatus);
+  root
+    .command('gc')
+    .description(
+      'what blocks no file refers to any more, and a pass of deleting them and giving their space back',
+    )
+    .argument('[addresses]', 'servers to ask, as host:port[,host:port...] (default: those of --data)')
+    .option('--dry-run', 'only show')
+    .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
+    .option('--json', 'print JSON')
+    .action(runGc);
   addCluster(root);
   addMeta(root);
   root.exitOverride().showHelpAfterError('(ringfs --help shows the commands)');

@@ -2,9 +2,12 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import type { ServerId } from '../base/ids.ts';
+import { BLOCK_CALL_TIMEOUT_MS, RECONCILE_INTERVAL_GRACES } from '../base/limits.ts';
 import { BlockServer } from '../block/block-server.ts';
+import { BlockConnections } from '../client/connections.ts';
 import { MetaObserver } from '../client/meta-observer.ts';
-import type { ServerStatus } from '../gen/ringfs/v1/admin.ts';
+import type { GarbageReply, GarbageRequest, ServerStatus } from '../gen/ringfs/v1/admin.ts';
+import type { BlockCopy } from '../gen/ringfs/v1/namespace.ts';
 import { blockConnector, metaConnector } from '../io/grpc/connectors.ts';
 import { GrpcRaftTransport } from '../io/grpc/raft-transport.ts';
 import { GrpcServer, ListenError } from '../io/grpc/server.ts';
@@ -15,6 +18,7 @@ import { openRocksKv } from '../io/rocksdb/rocks-kv.ts';
 import { localSegmentFiles } from '../io/segments/files.ts';
 import { openSegmentStore } from '../io/segments/segment-store.ts';
 import { changeMembers } from '../meta/change-members.ts';
+import type { DeleteCopies } from '../meta/garbage-collector.ts';
 import { Dumps } from '../meta/maintenance/dumps.ts';
 import { MetaServer } from '../meta/meta-server.ts';
 import type { Failpoint } from '../meta/raft/failpoint.ts';
@@ -43,6 +47,8 @@ export interface ServerOptions {
   readonly replicas: number;
   readonly capacityBytes: number | undefined;
   readonly virtualNodes: number;
+  /** How long blocks without references are kept. */
+  readonly gcGraceMs: number;
   readonly version: string;
   /** For tests: this process is to die there. */
   readonly failpoint?: FailpointSpec;
@@ -56,12 +62,14 @@ interface MetaRole {
   readonly server: MetaServer;
   readonly transport: GrpcRaftTransport;
   readonly dumps: Dumps;
+  readonly blockNodes: BlockConnections;
 }
 
 interface BlockRole {
   readonly store: BlockStore;
   readonly server: BlockServer;
   readonly observer: MetaObserver;
+  readonly reconciler: MetaObserver;
 }
 
 /** Why a block node must not serve: it would look for and place copies where the others do not. */
@@ -75,6 +83,15 @@ function withoutLeader(role: string, { id, advertise }: ServerOptions): string {
   if (role === 'joining') return `waits to be added: ringfs cluster add ${id}=${advertise}`;
   if (role === 'removed') return 'was removed from the metadata cluster and can be stopped';
   return 'no leader is known';
+}
+
+function deletesBy(blockNodes: BlockConnections): DeleteCopies {
+  return async (address, blockIds, before, signal) => {
+    const value = { blockIds: [...blockIds], before };
+    const options = { timeoutMs: BLOCK_CALL_TIMEOUT_MS, signal };
+    const reply = await blockNodes.call(address, { $case: 'delete', value }, options);
+    if (reply.$case === 'error') throw new Error(`${address}: ${reply.value.message}`);
+  };
 }
 
 /** One server process: the composition of its roles with the adapters of this machine. */
@@ -130,6 +147,7 @@ export class ServerProcess {
           throw new Error(`${id} has no metadata; ask a server with the role meta`);
         return await this.#meta.dumps.open();
       },
+      garbage: (request) => this.#garbage(request),
     });
     try {
       await this.#grpc.listen(listen);
@@ -178,8 +196,18 @@ export class ServerProcess {
         members: peers.map((peer) => ({ id: peer.id as ServerId, address: peer.address })),
       },
     );
-    const server = new MetaServer({ replica, timers: this.#timers, random: this.#random, logger });
-    return { replica, server, transport, dumps: new Dumps(replica) };
+    const blockNodes = new BlockConnections(
+      { connector: blockConnector(), timers: this.#timers, random: this.#random, logger },
+      { clientName: `meta server ${id}`, clusterId },
+    );
+    const server = new MetaServer({
+      replica,
+      timers: this.#timers,
+      random: this.#random,
+      logger,
+      garbage: { graceMs: this.#options.gcGraceMs, deleteCopies: deletesBy(blockNodes) },
+    });
+    return { replica, server, transport, dumps: new Dumps(replica), blockNodes };
   }
 
   #failpoint(isLeader: () => boolean): { readonly failpoint?: Failpoint } {
@@ -195,20 +223,28 @@ export class ServerProcess {
     const directory = path.join(data, 'block');
     const kv = await openRocksKv(path.join(directory, 'index'));
     const store = await openSegmentStore(
-      { files: localSegmentFiles(directory), kv, clock: this.#timers, random: systemRandom, logger },
+      { files: localSegmentFiles(directory), kv, timers: this.#timers, random: systemRandom, logger },
       { clusterId, nodeId: id, ...(capacityBytes === undefined ? {} : { capacityBytes }) },
     );
     const seeds = (): readonly string[] =>
       [...new Set([...this.#knownNodes, ...contacts])].filter((address) => address !== advertise);
-    const server = new BlockServer(
-      { store, connector: blockConnector(), timers: this.#timers, random: this.#random, logger },
-      { nodeId: id, address: advertise, clusterId, replicas, virtualNodes, seeds },
-    );
+    const parts = { timers: this.#timers, random: this.#random, logger };
     const observer = new MetaObserver(
-      { connector: metaConnector(), timers: this.#timers, random: this.#random, logger },
+      { connector: metaConnector(), ...parts },
       { addresses: contacts, name: `block node ${id}`, clusterId },
     );
-    return { store, server, observer };
+    // Of its own: a walk must not hold the reports up.
+    const reconciler = new MetaObserver(
+      { connector: metaConnector(), ...parts },
+      { addresses: contacts, name: `copies of block node ${id}`, clusterId },
+    );
+    const reconcile = (copies: readonly BlockCopy[]): Promise<number> => reconciler.reconcile(copies);
+    const reconcileIntervalMs = RECONCILE_INTERVAL_GRACES * this.#options.gcGraceMs;
+    const server = new BlockServer(
+      { store, connector: blockConnector(), reconcile, ...parts },
+      { nodeId: id, address: advertise, clusterId, replicas, virtualNodes, seeds, reconcileIntervalMs },
+    );
+    return { store, server, observer, reconciler };
   }
 
   #reportSoon(delayMs: number): void {
@@ -228,13 +264,13 @@ export class ServerProcess {
     const block = this.#block;
     if (block === undefined || this.#state === 'stopping') return;
     const { id, advertise, virtualNodes, replicas } = this.#options;
-    const { storedBytes, capacityBytes, availableBytes } = await block.store.stats();
+    const { fileBytes, capacityBytes, availableBytes } = await block.store.stats();
     const reply = await block.observer.report({
       id,
       address: advertise,
       virtualNodes,
       capacityBytes,
-      usedBytes: storedBytes,
+      usedBytes: fileBytes,
       availableBytes,
     });
     const mismatch = replicasMismatch(replicas, reply.replicas);
@@ -269,6 +305,25 @@ export class ServerProcess {
     };
   }
 
+  async #garbage({ dryRun }: GarbageRequest): Promise<GarbageReply> {
+    const cluster = await this.#meta?.server.garbage(!dryRun);
+    const block = this.#block;
+    if (block === undefined) return { cluster, node: undefined };
+    if (!dryRun) await block.server.reclaim();
+    const { nodeId, blocks, storedBytes, fileBytes, deadBytes, deletedBlocks, deletedBytes } =
+      await block.server.info();
+    const node = {
+      id: nodeId,
+      blocks,
+      storedBytes,
+      fileBytes: fileBytes ?? 0,
+      deadBytes: deadBytes ?? 0,
+      deletedBlocks: deletedBlocks ?? 0,
+      deletedBytes: deletedBytes ?? 0,
+    };
+    return { cluster, node };
+  }
+
   #health(readOnly: boolean): { status: string; detail: string } {
     if (this.#state !== 'running') return { status: this.#state, detail: '' };
     const meta = this.#meta?.replica.health();
@@ -286,7 +341,9 @@ export class ServerProcess {
     this.#state = 'stopping';
     this.#reportTimer?.cancel();
     this.#block?.observer.close();
+    this.#block?.reconciler.close();
     this.#meta?.server.stop();
+    this.#meta?.blockNodes.close();
     await this.#block?.server.stop();
     await this.#meta?.replica.stop();
     await this.#meta?.transport.close();

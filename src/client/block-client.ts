@@ -35,6 +35,8 @@ export interface BlockClientComponents {
   readonly logger: Logger;
   /** Addresses (host:port) of the block nodes, the living ones if that is known: from the meta cluster's topology. */
   readonly nodes: () => Promise<readonly string[]>;
+  /** MetaService.seenIndex of the service whose commits name the blocks. */
+  readonly seenIndex: () => number;
 }
 
 export interface BlockClientOptions {
@@ -74,7 +76,7 @@ export class BlockClient implements BlockService {
   #repairing = 0;
 
   constructor(components: BlockClientComponents, options: BlockClientOptions) {
-    const { timers, random, logger } = components;
+    const { timers, random, logger, seenIndex } = components;
     this.#c = components;
     this.#timeoutMs = options.operationTimeoutMs ?? CLIENT_OPERATION_TIMEOUT_MS_DEFAULT;
     this.#connections = new BlockConnections(components, {
@@ -90,7 +92,7 @@ export class BlockClient implements BlockService {
       },
       { replicas: options.replicas ?? REPLICAS_DEFAULT },
     );
-    const parts = { connections: this.#connections, ring: this.#ring, timers, random, logger };
+    const parts = { connections: this.#connections, ring: this.#ring, timers, random, logger, seenIndex };
     this.#put = new BlockPut(parts);
     this.#get = new BlockGet(parts, { hedgeDelayMs: options.hedgeDelayMs ?? HEDGE_DELAY_MS_DEFAULT });
     this.#cache = new BlockCache(options.cacheBytes ?? BLOCK_CACHE_BYTES_DEFAULT);

@@ -15,6 +15,8 @@ export interface BlockPutComponents {
   readonly ring: RingCache;
   readonly random: Random;
   readonly logger: Logger;
+  /** See MetaService.seenIndex. */
+  readonly seenIndex: () => number;
 }
 
 /** `moved`: the node is no owner any more. */
@@ -52,7 +54,8 @@ export class BlockPut {
 
   /** Gives a copy to one node that lacks it or has a bad one. Throws RpcError, FsError. */
   async repair(address: string, key: Uint8Array, data: Uint8Array): Promise<void> {
-    const value = { blockId: key, data, replicate: false };
+    // It belongs to a file now, whatever was decided of the block before.
+    const value = { blockId: key, data, replicate: false, uploadedAt: this.#c.seenIndex() };
     const reply = await this.#c.connections.call(
       address,
       { $case: 'put', value },
@@ -87,7 +90,7 @@ export class BlockPut {
 
   async #storeAt(owner: string, key: Uint8Array, data: Uint8Array, deadline: Deadline): Promise<Attempt> {
     const timeoutMs = Math.max(1, Math.min(BLOCK_CALL_TIMEOUT_MS, deadline.remainingMs));
-    const value = { blockId: key, data, replicate: true };
+    const value = { blockId: key, data, replicate: true, uploadedAt: this.#c.seenIndex() };
     try {
       const reply = await this.#c.connections.call(
         owner,

@@ -29,6 +29,7 @@ export interface CommitBody {
   readonly ops: readonly Op[];
   readonly preconditions: readonly Precondition[];
   readonly assumedBlocks: readonly Uint8Array[];
+  readonly uploadedAt?: number | undefined;
   /** Fails when the session is lost before it was sent. */
   readonly sameSession?: boolean;
 }
@@ -251,7 +252,7 @@ export class CommitQueue {
   }
 
   #encode(entry: Entry, ackedBelow: number): Uint8Array {
-    const { ops, preconditions, assumedBlocks } = entry.body;
+    const { ops, preconditions, assumedBlocks, uploadedAt } = entry.body;
     const value = {
       session: entry.session,
       sequence: entry.sequence,
@@ -260,6 +261,7 @@ export class CommitQueue {
       preconditions: preconditions as Precondition[],
       ops: ops as Op[],
       assumedBlocks: assumedBlocks as Uint8Array[],
+      uploadedAt,
     };
     return Command.encode({ body: { $case: 'commit', value } }).finish();
   }

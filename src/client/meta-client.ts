@@ -20,6 +20,7 @@ import type {
 import type { Instant, Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import {
+  BlocksMissing,
   type CommitOptions,
   type InodeChange,
   type LockEvent,
@@ -71,6 +72,7 @@ export class MetaClient implements MetaService {
   readonly #timeoutMs: number;
   readonly #session: Session;
   readonly #time: ClusterTime;
+  #seenIndex = 0;
   readonly #lease: Lease;
   readonly #cache: MetaCache;
   readonly #leader: LeaderConnection;
@@ -102,6 +104,7 @@ export class MetaClient implements MetaService {
         onUp: (link, sentMs, receivedMs) => this.#up(link, sentMs, receivedMs),
         onDown: () => this.#down(),
         onPing: (link, reply, sentMs, receivedMs) => {
+          this.#sawIndex(reply.appliedIndex);
           if (reply.time !== undefined) this.#time.sample(reply.time, sentMs, receivedMs);
           // Nothing is cached from the farewell on, whatever answers still come.
           if (reply.leaseValid && this.#closed === undefined)
@@ -259,8 +262,8 @@ export class MetaClient implements MetaService {
     let assumedBlocks = options.assumedBlocks ?? [];
     for (let tries = 1; ; tries++) {
       const deadline = this.#deadline('commit', options.signal);
-      const { preconditions = [], sameSession = false } = options;
-      const body: CommitBody = { ops, preconditions, assumedBlocks, sameSession };
+      const { preconditions = [], sameSession = false, uploadedAt } = options;
+      const body: CommitBody = { ops, preconditions, assumedBlocks, uploadedAt, sameSession };
       const result = await this.#commits.submit(body, deadline);
       switch (result.body?.$case) {
         case 'ok':
@@ -269,7 +272,11 @@ export class MetaClient implements MetaService {
           throw rejection(result.body.value);
         case 'missingBlocks': {
           const missing = result.body.value.blockIds;
-          if (options.onMissing === undefined || tries >= COMMIT_MISSING_TRIES_MAX) {
+          const assumed = new Set((options.assumedBlocks ?? []).map(toBinary));
+          if (options.onMissing === undefined || !missing.every((id) => assumed.has(toBinary(id)))) {
+            throw new BlocksMissing(missing.length);
+          }
+          if (tries >= COMMIT_MISSING_TRIES_MAX) {
             throw new FsError('EIO', `${missing.length} blocks of the commit are not stored`);
           }
           await options.onMissing(missing);
@@ -288,6 +295,10 @@ export class MetaClient implements MetaService {
 
   now(): Instant {
     return this.#time.now();
+  }
+
+  seenIndex(): number {
+    return this.#seenIndex;
   }
 
   onChange(listener: ChangeListener): void {
@@ -372,6 +383,7 @@ export class MetaClient implements MetaService {
 
   #up(link: LeaderLink, sentMs: number, receivedMs: number): void {
     this.#time.newServer();
+    this.#sawIndex(link.hello.appliedIndex);
     if (link.hello.time !== undefined) this.#time.sample(link.hello.time, sentMs, receivedMs);
     this.#commits.connected(link);
     this.#tellLocks({ type: 'reconnected' });
@@ -392,6 +404,10 @@ export class MetaClient implements MetaService {
       this.#commits.sessionLost(id);
       this.#tellLocks({ type: 'lost' });
     }
+  }
+
+  #sawIndex(index = 0): void {
+    this.#seenIndex = Math.max(this.#seenIndex, index);
   }
 
   #dropAll(): void {
@@ -432,6 +448,7 @@ export class MetaClient implements MetaService {
     token: CacheToken | undefined,
     abandoned: boolean,
   ): void {
+    this.#sawIndex(result.index);
     if (result.body?.$case !== 'ok') return;
     const ok = result.body.value;
     this.#cache.committed(token, ops, ok, result.index);

@@ -1,6 +1,6 @@
 import type { Random } from '../base/random.ts';
 import type { BlockNodeReportReply, MetaReply, MetaRequest, Topology } from '../gen/ringfs/v1/meta.ts';
-import type { BlockNodeInfo } from '../gen/ringfs/v1/namespace.ts';
+import type { BlockCopy, BlockNodeInfo } from '../gen/ringfs/v1/namespace.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { BodyOf, RpcConnection, RpcConnector } from '../ports/rpc.ts';
@@ -40,6 +40,13 @@ export class MetaObserver {
     const reply = await this.#ask({ $case: 'blockNodeReport', value: { node } });
     if (reply.$case !== 'blockNodeReport') throw new Error(`unexpected answer ${reply.$case}`);
     return reply.value;
+  }
+
+  /** Names copies of a block node. Resolves with how many are condemned now. Throws when no leader answers. */
+  async reconcile(copies: readonly BlockCopy[]): Promise<number> {
+    const reply = await this.#ask({ $case: 'reconcileBlocks', value: { copies: [...copies] } });
+    if (reply.$case !== 'reconcileBlocks') throw new Error(`unexpected answer ${reply.$case}`);
+    return reply.value.condemned;
   }
 
   async topology(): Promise<Topology> {

@@ -27,6 +27,7 @@ import { openInodesReply } from './handlers/open-inodes-reply.ts';
 import { pingObserver, pingSession } from './handlers/ping.ts';
 import { readDir } from './handlers/read-dir.ts';
 import { recallAck } from './handlers/recall-ack.ts';
+import { reconcileBlocks } from './handlers/reconcile-blocks.ts';
 import { statFs } from './handlers/stat-fs.ts';
 import { topology } from './handlers/topology.ts';
 import type { Leadership } from './leadership.ts';
@@ -157,6 +158,8 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
         return { $case: 'statFs', value: await statFs(this.#leader()) };
       case 'blockNodeReport':
         return { $case: 'blockNodeReport', value: await blockNodeReport(this.#leader(), body.value) };
+      case 'reconcileBlocks':
+        return { $case: 'reconcileBlocks', value: await reconcileBlocks(this.#leader(), body.value) };
       case 'knownBlocks':
         return { $case: 'knownBlocks', value: await knownBlocks(this.#leader(), body.value) };
       default:

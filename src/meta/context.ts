@@ -4,7 +4,7 @@ import type { Time } from '../gen/ringfs/v1/namespace.ts';
 import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
-import type { Leadership } from './leadership.ts';
+import type { GarbageOptions, Leadership } from './leadership.ts';
 import type { Replica } from './replica.ts';
 import type { Session } from './sessions.ts';
 
@@ -16,6 +16,8 @@ export interface MetaServerComponents {
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;
+  /** Without it nothing is collected. */
+  readonly garbage?: GarbageOptions;
 }
 
 /** What any request has at hand. */

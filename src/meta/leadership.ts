@@ -2,6 +2,7 @@ import { listBlockNodes, listOrphans, listSessions } from '../core/namespace/rea
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { BlockNodeRegistry } from './block-node-registry.ts';
+import { type DeleteCopies, GarbageCollector } from './garbage-collector.ts';
 import { HoldBack } from './hold-back.ts';
 import { LeaseTable, type SessionChange } from './leases.ts';
 import { OrphanReaper } from './orphan-reaper.ts';
@@ -12,6 +13,13 @@ export interface LeadershipComponents {
   readonly replica: Replica;
   readonly timers: Timers;
   readonly logger: Logger;
+  /** Without it nothing is collected. */
+  readonly garbage?: GarbageOptions;
+}
+
+export interface GarbageOptions {
+  readonly deleteCopies: DeleteCopies;
+  readonly graceMs: number;
 }
 
 export interface LeadershipOptions {
@@ -30,6 +38,7 @@ export class Leadership {
   readonly holdBack: HoldBack;
   readonly reaper: OrphanReaper;
   readonly registry: BlockNodeRegistry;
+  readonly garbage: GarbageCollector | undefined;
   readonly #c: LeadershipComponents;
   #active = true;
 
@@ -65,7 +74,19 @@ export class Leadership {
       listOrphans: async (after, limit) => (await listOrphans(state, after, limit)).map((row) => row.ino),
       onReaped: (ino) => this.leases.forget(ino),
     });
-    this.registry = new BlockNodeRegistry({ replica, timers, listBlockNodes: () => listBlockNodes(state) });
+    const registry = new BlockNodeRegistry({
+      replica,
+      timers,
+      listBlockNodes: () => listBlockNodes(state),
+    });
+    this.registry = registry;
+    const { garbage } = components;
+    this.garbage =
+      garbage &&
+      new GarbageCollector(
+        { replica, timers, logger, nodes: () => registry.states(), deleteCopies: garbage.deleteCopies },
+        garbage,
+      );
   }
 
   get active(): boolean {
@@ -75,6 +96,7 @@ export class Leadership {
   /** Reads which sessions there are. When it fails, the new leader's wait lasts its full time and the session sweep
    * reads them again. */
   start(): void {
+    this.garbage?.start();
     this.sessions.load().then(
       (ids) => {
         if (!this.#active) return;
@@ -120,6 +142,7 @@ export class Leadership {
   close(): void {
     this.#active = false;
     this.reaper.close();
+    this.garbage?.close();
     this.sessions.close();
     this.leases.close();
     this.holdBack.close();

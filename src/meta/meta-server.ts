@@ -1,4 +1,5 @@
 import { readCluster } from '../core/namespace/read.ts';
+import type { GarbageOfCluster } from '../gen/ringfs/v1/admin.ts';
 import type { MetaReply, MetaRequest } from '../gen/ringfs/v1/meta.ts';
 import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
 import type { RpcAcceptor, RpcPeer, RpcStreamHandler } from '../ports/rpc.ts';
@@ -111,13 +112,21 @@ export class MetaServer {
     };
   }
 
+  /** What there is to collect; `collect`: and a round of doing it. Undefined: this server does not lead. Throws NotLeaderError. */
+  async garbage(collect: boolean): Promise<GarbageOfCluster | undefined> {
+    const garbage = this.#leadership?.garbage;
+    if (garbage === undefined) return undefined;
+    if (collect) await garbage.pass();
+    return garbage.summary();
+  }
+
   #lead(term: number): void {
     if (this.#stopped) return;
     const { replica, timers, logger } = this.#c;
     const { leasesPerSessionMax } = this.#options;
     logger.info({ term }, 'serving sessions as the leader');
     this.#leadership = new Leadership(
-      { replica, timers, logger },
+      { replica, timers, logger, ...(this.#c.garbage && { garbage: this.#c.garbage }) },
       leasesPerSessionMax === undefined ? { term } : { term, leasesPerSessionMax },
     );
     this.#leadership.start();

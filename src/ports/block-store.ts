@@ -11,29 +11,51 @@ export class BlockStoreError extends Error {
   }
 }
 
+export type DeleteOutcome = 'deleted' | 'missing' | 'kept';
+
 export interface BlockStoreStats {
   readonly blocks: number;
+  /** Content of the blocks that are there. */
   readonly storedBytes: number;
+  /** What the store takes of its disk, dead bytes included. */
+  readonly fileBytes: number;
+  /** Of these, what deleted and replaced blocks still take. */
+  readonly deadBytes: number;
   readonly capacityBytes: number;
   readonly availableBytes: number;
 }
 
-/** One node's own disk. Names are SHA-256 hashes; the store trusts that `id` was checked against `data`. */
+export interface BlockEntry {
+  readonly id: BlockId;
+  readonly length: number;
+  /** The highest commit index with which this copy was put or touched: what a delete is compared with. */
+  readonly uploadedAt: number;
+}
+
+/**
+ * One node's own disk. Names are SHA-256 hashes; the store trusts that `id` was checked against `data`. All changes of one
+ * block take effect one after another.
+ */
 export interface BlockStore {
-  /** Durable (fdatasync) when resolved. Idempotent. Returns whether it was there already. Throws BlockStoreError:
-   * `no-space` leaves the store as it was, and readable. */
-  put(id: BlockId, data: Uint8Array): Promise<{ existed: boolean }>;
+  /** Durable (fdatasync) when resolved. Idempotent. Returns whether it was there already; then its `uploadedAt` is
+   * durably raised to this one. Throws BlockStoreError: `no-space` leaves the store as it was, and readable. */
+  put(id: BlockId, data: Uint8Array, uploadedAt?: number): Promise<{ existed: boolean }>;
+  /** Which of these are there; those have durably at least this `uploadedAt`. */
+  touch(ids: readonly BlockId[], uploadedAt: number): Promise<boolean[]>;
   /** The bytes as stored with the record checksum verified, or undefined. Throws BlockStoreError `corrupt`. */
   get(id: BlockId): Promise<Uint8Array | undefined>;
   has(ids: readonly BlockId[]): Promise<boolean[]>;
-  /** Forget a block, for example a corrupt copy that is about to be fetched again. Idempotent. */
-  delete(id: BlockId): Promise<void>;
+  stat(ids: readonly BlockId[]): Promise<(BlockEntry | undefined)[]>;
+  /**
+   * Forget a block, durably when resolved. Idempotent. `before`: only if its `uploadedAt` is lower. Deletes take from a
+   * reserve that puts do not, so they work on a full disk. After an error the block may be there or not, and a put
+   * stores it again.
+   */
+  delete(id: BlockId, before?: number): Promise<DeleteOutcome>;
   /** Identifiers in order, greater than `after`, up to and including `until`. */
-  list(
-    after: BlockId | undefined,
-    until: BlockId | undefined,
-    limit: number,
-  ): Promise<{ id: BlockId; length: number }[]>;
+  list(after: BlockId | undefined, until: BlockId | undefined, limit: number): Promise<BlockEntry[]>;
+  /** Gives the space of deleted blocks back as far as that is worth its writes. It happens by itself too, with delay. */
+  reclaim(): Promise<void>;
   stats(): Promise<BlockStoreStats>;
   close(): Promise<void>;
 }

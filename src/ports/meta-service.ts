@@ -1,3 +1,4 @@
+import { FsError } from '../base/errno.ts';
 import type { Ino } from '../base/ids.ts';
 import type { DirEntry, StatFsReply } from '../gen/ringfs/v1/meta.ts';
 import type { Attr, Chunk, CommitOk, Op, Precondition, SetLock } from '../gen/ringfs/v1/namespace.ts';
@@ -56,7 +57,8 @@ export interface MetaService {
 
   /**
    * Applies `ops` atomically. Throws FsError with the errno of the op that failed, or PreconditionFailed. `onMissing`
-   * is called when blocks named in `assumedBlocks` are not stored: upload them, then the commit is tried again.
+   * is called when blocks named in `assumedBlocks` are not stored: upload them, then the commit is tried again. Without it,
+   * and when blocks that `ops` name were uploaded so early that they may have been deleted, throws BlocksMissing.
    */
   commit(ops: readonly Op[], options?: CommitOptions): Promise<CommitOk & { readonly index: number }>;
 
@@ -70,6 +72,8 @@ export interface MetaService {
   /** Called synchronously. */
   onLocks(listener: (event: LockEvent) => void): void;
 
+  /** The highest commit index known here. What is uploaded with it is safe from all deletions decided up to it. */
+  seenIndex(): number;
   /** The cluster's time as estimated here; stamps operations, so that times from different machines compare. */
   now(): Instant;
   /** Called synchronously for every change made through another client, before that change is acknowledged there, and
@@ -81,12 +85,21 @@ export interface MetaService {
 }
 
 export interface CommitOptions {
+  /** `seenIndex` from before the first of the blocks that `ops` name was put; 0 without. */
+  readonly uploadedAt?: number;
   readonly preconditions?: readonly Precondition[];
   readonly assumedBlocks?: readonly Uint8Array[];
   readonly onMissing?: (blockIds: readonly Uint8Array[]) => Promise<void>;
   readonly signal?: AbortSignal;
   /** Throws EIO when the session ends before the commit has taken effect: it relies on a lock of the session. */
   readonly sameSession?: boolean;
+}
+
+/** Blocks that a commit names may have been deleted: they have to be put again. Nothing was applied. */
+export class BlocksMissing extends FsError {
+  constructor(count: number) {
+    super('EAGAIN', `${count} blocks of the commit have to be stored again`);
+  }
 }
 
 /** A precondition of a commit does not hold; `current` says what does. Nothing was applied. */

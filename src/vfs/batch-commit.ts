@@ -41,6 +41,7 @@ export async function commitBatches(
   try {
     return await core.commit(ops, {
       sameSession: state.exclusiveLocks > 0,
+      ...uploadedAt(group),
       ...(commit.ifVersion === undefined
         ? {}
         : {
@@ -65,6 +66,11 @@ export async function commitBatches(
     state.appending = undefined;
     settle();
   }
+}
+
+function uploadedAt(group: readonly Batch[]): { uploadedAt?: number } {
+  const all = group.flatMap(({ storage }) => (storage.state === 'blocks' ? [storage.uploadedAt] : []));
+  return all.length === 0 ? {} : { uploadedAt: Math.min(...all) };
 }
 
 /** In the turn in which the answer arrives the overlay gives way to the layout: a read sees one or the other. */

@@ -38,6 +38,8 @@ export type BatchStorage =
       readonly planned: PlannedBlock[];
       /** By index of `planned`: stored durably. Kept over failed attempts. */
       readonly stored: (BlockId | undefined)[];
+      /** The lowest MetaService.seenIndex with which one of them was put. */
+      uploadedAt: number;
       /** Settles when the current attempt is over. */
       attempt: Promise<FsError | undefined> | undefined;
       done: boolean;

@@ -158,7 +158,8 @@ export class Compactor {
       .map((e) => clipExtent(mapExtent(e), from, to));
     if (extents.length <= max) return;
     const spans = joinPieces(await fetchExtents(this.#core, extents), max);
-    await this.#rewrite(ino, chunk, small ? inlineSpans(spans) : await this.#blockSpans(spans));
+    const uploadedAt = this.#core.meta.seenIndex();
+    await this.#rewrite(ino, chunk, small ? inlineSpans(spans) : await this.#blockSpans(spans), uploadedAt);
     this.compacted++;
   }
 
@@ -173,10 +174,11 @@ export class Compactor {
     });
   }
 
-  async #rewrite(ino: Ino, chunk: Chunk, extents: Extent[]): Promise<void> {
+  async #rewrite(ino: Ino, chunk: Chunk, extents: Extent[], uploadedAt: number): Promise<void> {
     const op = writeExtents({ ino, extents, clearSuidSgid: false, keepSize: true, keepTimes: true });
     const { index, version } = chunk;
     await this.#core.commit([op], {
+      uploadedAt,
       preconditions: [{ body: { $case: 'chunk', value: { ino, index, version } } }],
       applied: (ok) => {
         const state = this.#core.inodes.get(ino);

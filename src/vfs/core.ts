@@ -27,6 +27,8 @@ export interface CommitRequest {
   readonly signal?: AbortSignal | undefined;
   /** See CommitOptions. */
   readonly sameSession?: boolean;
+  /** See CommitOptions. */
+  readonly uploadedAt?: number;
   /** Runs in the same turn as the bookkeeping of the commit, before it. */
   readonly applied?: (ok: Committed) => void;
 }
@@ -102,6 +104,7 @@ export class VfsCore {
       ...(request.preconditions ? { preconditions: request.preconditions } : {}),
       ...(request.signal ? { signal: request.signal } : {}),
       ...(request.sameSession ? { sameSession: true } : {}),
+      ...(request.uploadedAt === undefined ? {} : { uploadedAt: request.uploadedAt }),
     });
     request.applied?.(ok);
     this.changes++;

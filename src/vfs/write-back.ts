@@ -1,6 +1,7 @@
 import { EMPTY_BYTES } from '../base/bytes.ts';
 import { asFsError, type ErrnoName, FsError } from '../base/errno.ts';
 import {
+  COMMIT_MISSING_TRIES_MAX,
   VFS_BATCHES_MAX,
   VFS_BATCHES_PER_COMMIT_MAX,
   VFS_CLOSED_FLUSH_ATTEMPTS_MAX,
@@ -13,6 +14,7 @@ import {
 } from '../base/limits.ts';
 import type { Op } from '../gen/ringfs/v1/namespace.ts';
 import type { TimerHandle } from '../ports/clock.ts';
+import { BlocksMissing } from '../ports/meta-service.ts';
 import { type Batch, isStored } from './batch.ts';
 import { type BatchCommit, commitAppendAgain, commitBatches } from './batch-commit.ts';
 import { cutIntoBlocks } from './block-cutter.ts';
@@ -207,6 +209,7 @@ export class WriteBack {
     const { extra = [], truncateTo, reshapes = false } = request;
     let last: Committed | undefined;
     let apart = false;
+    let uploads = 0;
     while (extra.length > 0 || hasBatches(state, through)) {
       const doomed = doomedBatches(state, through, truncateTo);
       const group = await this.#nextGroup(state, through, doomed, extra.length === 0);
@@ -218,6 +221,10 @@ export class WriteBack {
           return await this.#commitNow(state, group, { extra, doomed, truncateTo, reshapes });
         } catch (thrown) {
           const error = asFsError(thrown);
+          if (error instanceof BlocksMissing && uploads++ < COMMIT_MISSING_TRIES_MAX) {
+            uploadAgain(group);
+            continue;
+          }
           if (group.length === 0) throw error;
           if (WORTH_RETRYING.has(error.code)) throw this.#failed(state, error);
           // Either may be to blame: apart, the data gets its chance and the caller the right answer.
@@ -225,11 +232,18 @@ export class WriteBack {
           continue;
         }
       }
-      if (group.length > 0) last = await this.#commit(state, group);
+      if (group.length === 0) continue;
+      try {
+        last = await this.#commit(state, group);
+      } catch (thrown) {
+        if (!(thrown instanceof BlocksMissing) || uploads++ >= COMMIT_MISSING_TRIES_MAX) throw thrown;
+        uploadAgain(group);
+      }
     }
     return last;
   }
 
+  /** Undefined: nothing was committed that is known now; look at what is left. */
   async #commit(state: InodeState, group: readonly Batch[]): Promise<Committed | undefined> {
     try {
       const uncertain = group.find((batch) => batch.uncertainFrom !== undefined);
@@ -240,6 +254,7 @@ export class WriteBack {
       return await this.#commitNow(state, group, {});
     } catch (thrown) {
       const error = asFsError(thrown);
+      if (error instanceof BlocksMissing) throw error;
       if (error.code !== 'E2BIG' || state.crowdedAttempts >= VFS_CROWDED_ATTEMPTS_MAX) {
         throw this.#failed(state, error);
       }
@@ -320,7 +335,8 @@ export class WriteBack {
         return;
       }
       const planned = cutIntoBlocks(batch.buffer.runs(), options.blockSizeBytes);
-      batch.storage = { state: 'blocks', planned, stored: [], attempt: undefined, done: false };
+      const uploadedAt = this.#core.meta.seenIndex();
+      batch.storage = { state: 'blocks', planned, stored: [], uploadedAt, attempt: undefined, done: false };
     }
     const { storage } = batch;
     if (storage.state !== 'blocks' || storage.done || storage.attempt) return;
@@ -397,6 +413,11 @@ export class WriteBack {
     if (error.code === 'EIO' && state.failedAttempts >= VFS_FAILED_FLUSH_ATTEMPTS_MAX) return true;
     return state.handles === 0 && state.failedAttempts >= VFS_CLOSED_FLUSH_ATTEMPTS_MAX;
   }
+}
+
+/** What was put for these may have been deleted before the commit came. */
+function uploadAgain(group: readonly Batch[]): void {
+  for (const batch of group) if (batch.storage.state === 'blocks') batch.storage = { state: 'waiting' };
 }
 
 function hasBatches(state: InodeState, through: number): boolean {

@@ -48,7 +48,7 @@ try {
     {
       files: localSegmentFiles(directory),
       kv: new MapKvStore(),
-      clock: new VirtualTimers(),
+      timers: new VirtualTimers(),
       random: seededRandom(2),
       logger: new RecordingLogger(),
     },

@@ -31,6 +31,7 @@ const blocks = new BlockClient(
     connector: blockConnector(),
     ...parts,
     nodes: async () => (await meta.topology()).blockNodes.flatMap((node) => node.info?.address ?? []),
+    seenIndex: () => meta.seenIndex(),
   },
   { clientName: 'bench', clusterId, replicas, cacheBytes: 0 },
 );

@@ -11,4 +11,15 @@ blockStoreContract('memory', async () => ({
   async cleanup() {},
 }));
 
-blockStoreContract('segments', () => SegmentFixture.make());
+blockStoreContract('segments', async () => {
+  const fixture = await SegmentFixture.make();
+  return {
+    open: (options = {}) => {
+      const { capacityBytes } = options;
+      // Small segments, so that a few blocks fill one.
+      const small = capacityBytes === undefined ? {} : { segmentSizeBytesMax: Math.ceil(capacityBytes / 16) };
+      return fixture.open({ ...options, ...small });
+    },
+    cleanup: () => fixture.cleanup(),
+  };
+});

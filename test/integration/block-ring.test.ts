@@ -49,7 +49,7 @@ async function startNode(
     {
       files: localSegmentFiles(join(folder, name, 'segments')),
       kv: await openRocksKv(join(folder, name, 'index')),
-      clock: timers,
+      timers,
       random: systemRandom,
       logger,
     },

@@ -2,6 +2,7 @@ import { fromHex } from '../../src/base/bytes.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { BlockServer } from '../../src/block/block-server.ts';
 import { type BlockErrorCode, BlockReply, BlockRequest } from '../../src/gen/ringfs/v1/block.ts';
+import type { BlockCopy } from '../../src/gen/ringfs/v1/namespace.ts';
 import type { RpcConnection } from '../../src/ports/rpc.ts';
 import { MemoryBlockStore } from './memory-block-store.ts';
 import { MemoryNetwork } from './memory-rpc.ts';
@@ -26,6 +27,8 @@ export interface BlockClusterOptions {
   readonly replicas?: number;
   readonly latencyMs?: () => number;
   readonly scrubIntervalMs?: number;
+  readonly reconcile?: (copies: readonly BlockCopy[]) => Promise<number>;
+  readonly reconcileIntervalMs?: number;
 }
 
 /** Block servers with stores in memory over a network in memory, and a client. Time is virtual. */
@@ -62,6 +65,7 @@ export class BlockCluster {
         {
           store,
           connector: this.network.connector(address),
+          ...(this.#options.reconcile && { reconcile: this.#options.reconcile }),
           timers: this.timers,
           random: seededRandom((this.#options.seed ?? 1) * 100 + this.#starts++),
           logger,
@@ -74,6 +78,7 @@ export class BlockCluster {
           virtualNodes: this.#options.virtualNodes ?? 8,
           replicas: this.#options.replicas ?? 3,
           scrubIntervalMs: this.#options.scrubIntervalMs ?? 3_600_000,
+          reconcileIntervalMs: this.#options.reconcileIntervalMs ?? 3_600_000,
         },
       );
       this.nodes.set(name, { name, address, store, logger, server });

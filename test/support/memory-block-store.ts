@@ -1,23 +1,40 @@
 import type { BlockId } from '../../src/base/ids.ts';
-import { type BlockStore, BlockStoreError, type BlockStoreStats } from '../../src/ports/block-store.ts';
+import {
+  type BlockEntry,
+  type BlockStore,
+  BlockStoreError,
+  type BlockStoreStats,
+  type DeleteOutcome,
+} from '../../src/ports/block-store.ts';
 
 /** A block store in memory, with faults that a test sets. */
 export class MemoryBlockStore implements BlockStore {
   readonly blocks = new Map<BlockId, Uint8Array>();
+  readonly uploadedAt = new Map<BlockId, number>();
   capacityBytes = 1024 * 1024 * 1024;
   /** Test hook: awaited by every put before it stores. */
   beforePut: ((id: BlockId) => Promise<void>) | undefined;
   #closed = false;
 
-  async put(id: BlockId, data: Uint8Array): Promise<{ existed: boolean }> {
+  async put(id: BlockId, data: Uint8Array, uploadedAt = 0): Promise<{ existed: boolean }> {
     this.#assertOpen();
     await this.beforePut?.(id);
-    if (this.blocks.has(id)) return { existed: true };
+    if (this.blocks.has(id)) {
+      this.#raise(id, uploadedAt);
+      return { existed: true };
+    }
     if (this.#storedBytes() + data.length > this.capacityBytes) {
       throw new BlockStoreError('no-space', 'memory block store is full');
     }
     this.blocks.set(id, data.slice());
+    this.uploadedAt.set(id, uploadedAt);
     return { existed: false };
+  }
+
+  async touch(ids: readonly BlockId[], uploadedAt: number): Promise<boolean[]> {
+    this.#assertOpen();
+    for (const id of ids) if (this.blocks.has(id)) this.#raise(id, uploadedAt);
+    return ids.map((id) => this.blocks.has(id));
   }
 
   async get(id: BlockId): Promise<Uint8Array | undefined> {
@@ -30,22 +47,31 @@ export class MemoryBlockStore implements BlockStore {
     return ids.map((id) => this.blocks.has(id));
   }
 
-  async delete(id: BlockId): Promise<void> {
+  async stat(ids: readonly BlockId[]): Promise<(BlockEntry | undefined)[]> {
     this.#assertOpen();
-    this.blocks.delete(id);
+    return ids.map((id) => (this.blocks.has(id) ? this.#entry(id) : undefined));
   }
 
-  async list(
-    after: BlockId | undefined,
-    until: BlockId | undefined,
-    limit: number,
-  ): Promise<{ id: BlockId; length: number }[]> {
+  async delete(id: BlockId, before = Number.POSITIVE_INFINITY): Promise<DeleteOutcome> {
     this.#assertOpen();
-    return [...this.blocks]
-      .filter(([id]) => (after === undefined || id > after) && (until === undefined || id <= until))
-      .sort(([a], [b]) => (a < b ? -1 : 1))
+    if (!this.blocks.has(id)) return 'missing';
+    if ((this.uploadedAt.get(id) ?? 0) >= before) return 'kept';
+    this.blocks.delete(id);
+    this.uploadedAt.delete(id);
+    return 'deleted';
+  }
+
+  async reclaim(): Promise<void> {
+    this.#assertOpen();
+  }
+
+  async list(after: BlockId | undefined, until: BlockId | undefined, limit: number): Promise<BlockEntry[]> {
+    this.#assertOpen();
+    return [...this.blocks.keys()]
+      .filter((id) => (after === undefined || id > after) && (until === undefined || id <= until))
+      .sort()
       .slice(0, limit)
-      .map(([id, data]) => ({ id, length: data.length }));
+      .map((id) => this.#entry(id));
   }
 
   async stats(): Promise<BlockStoreStats> {
@@ -54,6 +80,8 @@ export class MemoryBlockStore implements BlockStore {
     return {
       blocks: this.blocks.size,
       storedBytes,
+      fileBytes: storedBytes,
+      deadBytes: 0,
       capacityBytes: this.capacityBytes,
       availableBytes: Math.max(0, this.capacityBytes - storedBytes),
     };
@@ -68,6 +96,14 @@ export class MemoryBlockStore implements BlockStore {
     const data = this.blocks.get(id)!.slice();
     data[0]! ^= 1;
     this.blocks.set(id, data);
+  }
+
+  #entry(id: BlockId): BlockEntry {
+    return { id, length: this.blocks.get(id)!.length, uploadedAt: this.uploadedAt.get(id) ?? 0 };
+  }
+
+  #raise(id: BlockId, uploadedAt: number): void {
+    this.uploadedAt.set(id, Math.max(this.uploadedAt.get(id) ?? 0, uploadedAt));
   }
 
   #storedBytes(): number {

@@ -17,6 +17,7 @@ import type {
 } from '../../src/gen/ringfs/v1/namespace.ts';
 import type { Clock, Instant } from '../../src/ports/clock.ts';
 import {
+  BlocksMissing,
   type CommitOptions,
   type InodeChange,
   type LockEvent,
@@ -155,6 +156,7 @@ export class MemoryMetaService implements MetaService {
   dropGrants = false;
   #probe: (inos: readonly Ino[]) => readonly Ino[] = () => [];
   #session = 0;
+  #seenIndex = 0;
   #nextSequence = 1;
   #closed = false;
   #failures: FsError[] = [];
@@ -275,7 +277,7 @@ export class MemoryMetaService implements MetaService {
           );
         case 'missingBlocks': {
           const missing = body.value.blockIds;
-          if (options.onMissing === undefined) throw new FsError('EIO', 'blocks are missing');
+          if (options.onMissing === undefined) throw new BlocksMissing(missing.length);
           await options.onMissing(missing);
           const uploaded = new Set(missing.map((id) => id.join()));
           assumed = assumed.filter((id) => !uploaded.has(id.join()));
@@ -311,6 +313,10 @@ export class MemoryMetaService implements MetaService {
 
   onLocks(listener: (event: LockEvent) => void): void {
     this.#lockListeners.push(listener);
+  }
+
+  seenIndex(): number {
+    return this.#seenIndex;
   }
 
   now(): Instant {
@@ -354,9 +360,11 @@ export class MemoryMetaService implements MetaService {
       preconditions: [...(options.preconditions ?? [])],
       ops: [...ops],
       assumedBlocks: [...assumed],
+      uploadedAt: options.uploadedAt,
     };
     this.commits.push(ops);
     const outcome = this.#shared.applyCommit({ body: { $case: 'commit', value } }, this);
+    this.#seenIndex = outcome.result.index;
     try {
       await this.#shared.hooks.afterCommit?.(this, ops);
     } finally {

@@ -30,7 +30,7 @@ export class SegmentFixture {
 
   open(options: Partial<SegmentStoreOptions> = {}): Promise<BlockStore> {
     return openSegmentStore(
-      { files: this.#files(), kv: this.kv, clock: this.clock, random: seededRandom(7), logger: this.logger },
+      { files: this.#files(), kv: this.kv, timers: this.clock, random: seededRandom(7), logger: this.logger },
       { clusterId: 'test', nodeId: 'n1', reserveBytes: 0, ...options },
     );
   }

@@ -17,6 +17,6 @@ export function testBlock(seed: number, length = 1000): TestBlock {
   return { id: blockIdOf(data), data };
 }
 
-export function testBlocks(count: number, length = 1000): TestBlock[] {
-  return Array.from({ length: count }, (_, i) => testBlock(i + 1, length));
+export function testBlocks(count: number, length = 1000, first = 0): TestBlock[] {
+  return Array.from({ length: count }, (_, i) => testBlock(first + i + 1, length));
 }

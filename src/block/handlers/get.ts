@@ -10,9 +10,11 @@ export async function handleGet(context: BlockContext, request: GetBlock): Promi
     throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, 'too many gets are waiting');
   }
   try {
-    const data = await context.local.store.get(id);
+    const { store } = context.local;
+    const [entry] = request.withUploadedAt === true ? await store.stat([id]) : [];
+    const data = await store.get(id);
     if (data === undefined) throw new BlockRequestError(BlockErrorCode.NOT_FOUND, 'no such block here');
-    return { $case: 'get', value: { data } };
+    return { $case: 'get', value: { data, uploadedAt: entry?.uploadedAt } };
   } catch (error) {
     if (error instanceof BlockStoreError && error.code === 'corrupt') void context.repair.heal(id);
     throw error;

@@ -7,6 +7,9 @@ export async function handleHas(context: BlockContext, request: HasBlocks): Prom
   if (request.blockIds.length > BLOCK_IDS_PER_CALL_MAX) {
     throw new BlockRequestError(BlockErrorCode.INVALID, 'too many block ids');
   }
-  const present = await context.local.store.has(request.blockIds.map(blockIdFromWire));
+  const ids = request.blockIds.map(blockIdFromWire);
+  const { uploadedAt = 0 } = request;
+  const { store } = context.local;
+  const present = await (uploadedAt === 0 ? store.has(ids) : store.touch(ids, uploadedAt));
   return { $case: 'has', value: { present } };
 }

@@ -21,6 +21,10 @@ export async function nodeInfo(context: BlockContext, request: NodeInfoRequest):
     corruptFound: local.corruptFound,
     repaired: repair.repaired + local.replaced,
     underReplicated: repair.underReplicated,
+    fileBytes: stats.fileBytes,
+    deadBytes: stats.deadBytes,
+    deletedBlocks: local.deleted.blocks,
+    deletedBytes: local.deleted.bytes,
     readOnly: stats.availableBytes < BLOCK_SIZE_BYTES_MAX,
   };
 }

@@ -17,13 +17,13 @@ export async function handlePut(context: BlockContext, request: PutBlock): Promi
     if (!context.ring.joined) {
       throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, 'this node has not joined the ring');
     }
-    return { $case: 'put', value: await context.replication.put(id, data) };
+    return { $case: 'put', value: await context.replication.put(id, data, request.uploadedAt ?? 0) };
   }
   if (!(await context.copyBytes.acquire(data.length))) {
     throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, 'too many puts are waiting');
   }
   try {
-    const { existed } = await context.local.put(id, data);
+    const { existed } = await context.local.put(id, data, request.uploadedAt ?? 0);
     return { $case: 'put', value: { durableCopies: 1, existed } };
   } finally {
     context.copyBytes.release(data.length);

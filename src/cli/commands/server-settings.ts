@@ -1,4 +1,4 @@
-import { REPLICAS_DEFAULT, VIRTUAL_NODES_DEFAULT } from '../../base/limits.ts';
+import { GC_GRACE_MS_DEFAULT, REPLICAS_DEFAULT, VIRTUAL_NODES_DEFAULT } from '../../base/limits.ts';
 import type { Setting } from '../settings.ts';
 import {
   parseAddress,
@@ -76,6 +76,15 @@ export const SERVER_SETTINGS = {
       parseInteger(value, what, 1, 1024),
     ),
     VIRTUAL_NODES_DEFAULT,
+  ),
+  gcGrace: withDefault(
+    setting(
+      'gc-grace',
+      '<seconds>',
+      'how long blocks that no file refers to are kept; the same on all servers',
+      (value, what) => parseInteger(value, what, 1, 86_400),
+    ),
+    GC_GRACE_MS_DEFAULT / 1000,
   ),
   logLevel: withDefault(
     setting('log-level', '<level>', 'trace, debug, info, warn, error, fatal or silent', parseLogLevel),

@@ -58,7 +58,8 @@ export async function runStatus(addresses: string | undefined, flags: StatusFlag
   }
 }
 
-function targetsOf(addresses: string | undefined, data: string): readonly Target[] {
+/** Throws CliError. */
+export function targetsOf(addresses: string | undefined, data: string): readonly Target[] {
   if (addresses !== undefined)
     return parseAddresses(addresses, 'ADDRESS').map((address) => ({ id: address, address }));
   return serversIn(
@@ -67,8 +68,8 @@ function targetsOf(addresses: string | undefined, data: string): readonly Target
   );
 }
 
-/** Asks the given servers, and those that they name, each once. */
-async function collect(targets: readonly Target[]): Promise<Map<string, ServerReport>> {
+/** Asks the given servers, and those that they name, each once. By address. */
+export async function collect(targets: readonly Target[]): Promise<Map<string, ServerReport>> {
   const reports = new Map<string, ServerReport>();
   const asked = new Set<string>();
   let wave = targets;
@@ -129,6 +130,8 @@ function reportOf(status: ServerStatus): ServerReport {
             storedBytes: block.storedBytes,
             capacityBytes: block.capacityBytes,
             availableBytes: block.availableBytes,
+            fileBytes: block.fileBytes ?? 0,
+            reclaimableBytes: block.deadBytes ?? 0,
             corruptFound: block.corruptFound,
             repaired: block.repaired,
             underReplicated: block.underReplicated,
@@ -137,7 +140,7 @@ function reportOf(status: ServerStatus): ServerReport {
   };
 }
 
-const bytes = (n: number): string => {
+export const bytes = (n: number): string => {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
   const exponent = n <= 0 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(n) / 10));
   return `${(n / 1024 ** exponent).toFixed(exponent === 0 ? 0 : 1)} ${units[exponent]}`;
@@ -155,6 +158,7 @@ function table(servers: readonly ServerReport[]): string {
     'ring share',
     'blocks',
     'stored',
+    'dead',
     'free',
     'rss',
   ];
@@ -171,6 +175,7 @@ function table(servers: readonly ServerReport[]): string {
       blocks: number;
       storedBytes: number;
       availableBytes: number;
+      reclaimableBytes: number;
     } | null;
     out.push([
       server.id,
@@ -178,11 +183,12 @@ function table(servers: readonly ServerReport[]): string {
       server.detail === '' ? server.health : `${server.health} (${server.detail})`,
       ...(raft === null ? ['-', '-', '-', '-'] : [raft.role, raft.term, raft.commitIndex, raft.appliedIndex]),
       ...(ring === null
-        ? ['-', '-', '-', '-']
+        ? ['-', '-', '-', '-', '-']
         : [
             `${(ring.share * 100).toFixed(1)} %`,
             ring.blocks,
             bytes(ring.storedBytes),
+            bytes(ring.reclaimableBytes),
             bytes(ring.availableBytes),
           ]),
       server.rssBytes === undefined ? '-' : bytes(server.rssBytes),

@@ -5,6 +5,7 @@ import { initCluster, registerBlockNode } from './cluster.ts';
 import { applyCommit } from './commit.ts';
 import { reapOrphan } from './orphans.ts';
 import { refused } from './outcome.ts';
+import { condemnBlocks, dropBlocks, markBlocks } from './reclaim.ts';
 import { expireSessions, openSession } from './sessions.ts';
 import type { ApplyOutcome, Rows } from './types.ts';
 
@@ -49,6 +50,12 @@ function dispatch(rows: Rows, index: number, { body }: Command): ApplyOutcome {
       return registerBlockNode(rows, index, body.value);
     case 'initCluster':
       return initCluster(rows, index, body.value);
+    case 'condemnBlocks':
+      return condemnBlocks(rows, index, body.value);
+    case 'markBlocks':
+      return markBlocks(rows, index, body.value);
+    case 'dropBlocks':
+      return dropBlocks(rows, index, body.value);
     case undefined:
       return refused(index, 'EINVAL', 'not a command');
     default:

@@ -2,7 +2,7 @@ import { unreachable } from '../../base/assert.ts';
 import { FsError } from '../../base/errno.ts';
 import { OPS_PER_COMMIT_MAX } from '../../base/limits.ts';
 import type { Commit, CommitResult, Op, OpResult } from '../../gen/ringfs/v1/namespace.ts';
-import { BLOCK_ID_BYTES, missingBlocks } from './blocks.ts';
+import { BLOCK_ID_BYTES, missingBlocks, staleUploads } from './blocks.ts';
 import { CommitContext, fail } from './context.ts';
 import { copyRange } from './ops/copy-range.ts';
 import { fallocate } from './ops/fallocate.ts';
@@ -46,7 +46,7 @@ function execute(rows: Rows, index: number, commit: Commit, grants: LockGrant[])
     const value = { errno: 0, opIndex: 0, detail: 'precondition', current: failed };
     return { index, body: { $case: 'rejected', value } };
   }
-  const missing = missingBlocks(rows, assumedBlocks);
+  const missing = [...missingBlocks(rows, assumedBlocks), ...staleUploads(rows, ops, commit.uploadedAt ?? 0)];
   if (missing.length > 0) return { index, body: { $case: 'missingBlocks', value: { blockIds: missing } } };
   const ctx = new CommitContext(rows, index, time, commit.session);
   const result = executeOps(ctx, ops);

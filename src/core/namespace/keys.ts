@@ -18,6 +18,7 @@ export const TABLE = {
   chunkPages: 0x16,
   block: 0x20,
   condemned: 0x21,
+  reclaim: 0x22,
   session: 0x30,
   answer: 0x31,
   nonce: 0x32,
@@ -90,6 +91,7 @@ function bytesKey(table: number, bytes: Uint8Array): Uint8Array {
 
 export const CLUSTER_KEY: Uint8Array = Uint8Array.of(TABLE.cluster);
 export const COUNTERS_KEY: Uint8Array = Uint8Array.of(TABLE.counters);
+export const RECLAIM_KEY: Uint8Array = Uint8Array.of(TABLE.reclaim);
 
 export const inodeKey = (ino: number): Uint8Array => numberKey(TABLE.inode, ino);
 export const dentryKey = (parent: number, name: Uint8Array): Uint8Array =>
@@ -105,6 +107,8 @@ export const chunkPagesKey = (ino: number): Uint8Array => numberKey(TABLE.chunkP
 export const blockKey = (id: Uint8Array): Uint8Array => bytesKey(TABLE.block, id);
 export const condemnedKey = (index: number, id: Uint8Array): Uint8Array =>
   numberNameKey(TABLE.condemned, index, id);
+/** The block id at the end of a key of table `condemned`. */
+export const blockIdOfCondemnedKey = (key: Uint8Array): Uint8Array => key.subarray(9);
 export const sessionKey = (session: number): Uint8Array => numberKey(TABLE.session, session);
 export const nonceKey = (nonce: Uint8Array): Uint8Array => bytesKey(TABLE.nonce, nonce);
 export const orphanKey = (ino: number): Uint8Array => numberKey(TABLE.orphan, ino);

@@ -12,6 +12,7 @@ import {
   lockKey,
   nonceKey,
   orphanKey,
+  RECLAIM_KEY,
   sessionKey,
   xattrNamesKey,
 } from './keys.ts';
@@ -39,6 +40,12 @@ export function prefetchKeys(command: Command): Uint8Array[] {
       return body.value.node === undefined ? [] : [blockNodeKey(body.value.node.id)];
     case 'initCluster':
       return [CLUSTER_KEY, COUNTERS_KEY];
+    case 'condemnBlocks':
+      return [RECLAIM_KEY, ...body.value.copies.map(({ blockId }) => blockKey(blockId))];
+    case 'markBlocks':
+      return body.value.blocks.map(({ blockId }) => blockKey(blockId));
+    case 'dropBlocks':
+      return [RECLAIM_KEY, ...body.value.blocks.map(({ blockId }) => blockKey(blockId))];
     case undefined:
       return [];
   }
@@ -48,6 +55,7 @@ function commitKeys(commit: Commit): Uint8Array[] {
   const keys = [sessionKey(commit.session), COUNTERS_KEY];
   for (const precondition of commit.preconditions) keys.push(...preconditionKeys(precondition));
   for (const id of commit.assumedBlocks) keys.push(blockKey(id));
+  if (commit.ops.some(namesBlocks)) keys.push(RECLAIM_KEY);
   for (const op of commit.ops) opKeys(commit.session, op, keys);
   return keys;
 }
@@ -107,6 +115,11 @@ function opKeys(session: number, { body }: Op, keys: Uint8Array[]): void {
     case undefined:
       break;
   }
+}
+
+function namesBlocks({ body }: Op): boolean {
+  if (body?.$case !== 'writeExtents' && body?.$case !== 'appendExtents') return false;
+  return body.value.extents.some((extent) => extent.blockId.length > 0);
 }
 
 function extentKeys(ino: number, extents: readonly Extent[], keys: Uint8Array[]): void {

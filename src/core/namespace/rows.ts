@@ -11,6 +11,7 @@ import {
   LockWaiterRow,
   NonceRow,
   OrphanRow,
+  ReclaimRow,
   SessionRow,
   XattrNamesRow,
   XattrRow,
@@ -55,6 +56,7 @@ export const XATTR: RowCodec<XattrRow> = codec(XattrRow);
 export const BITMAP: RowCodec<BitmapRow> = codec(BitmapRow);
 export const BLOCK: RowCodec<BlockRow> = codec(BlockRow);
 export const CONDEMNED: RowCodec<CondemnedRow> = codec(CondemnedRow);
+export const RECLAIM: RowCodec<ReclaimRow> = codec(ReclaimRow);
 export const SESSION: RowCodec<SessionRow> = codec(SessionRow);
 export const NONCE: RowCodec<NonceRow> = codec(NonceRow);
 export const ORPHAN: RowCodec<OrphanRow> = codec(OrphanRow);

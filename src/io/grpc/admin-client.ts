@@ -3,6 +3,8 @@ import {
   ChangeMembersReply,
   ChangeMembersRequest,
   DumpRequest,
+  GarbageReply,
+  GarbageRequest,
   ServerStatus,
   StatusRequest,
 } from '../../gen/ringfs/v1/admin.ts';
@@ -61,6 +63,16 @@ export async function* fetchDump(address: string): AsyncIterableIterator<Snapsho
   } finally {
     destroy();
   }
+}
+
+/** What one server knows of garbage; without `dryRun` it does something about it first. Rejects when it does not answer in time. */
+export function requestGarbage(address: string, dryRun: boolean, timeoutMs: number): Promise<GarbageReply> {
+  return call(address, timeoutMs, {
+    method: AdminService.garbage,
+    requestCodec: GarbageRequest,
+    replyCodec: GarbageReply,
+    request: { dryRun },
+  });
 }
 
 async function call<Request, Reply>(

@@ -3,6 +3,8 @@ import type {
   ChangeMembersReply,
   ChangeMembersRequest,
   DumpRequest,
+  GarbageReply,
+  GarbageRequest,
   ServerStatus,
 } from '../../gen/ringfs/v1/admin.ts';
 import type { BlockReply, BlockRequest } from '../../gen/ringfs/v1/block.ts';
@@ -30,6 +32,7 @@ export interface AdminHandlers {
   changeMembers(request: ChangeMembersRequest): Promise<ChangeMembersReply>;
   /** Rejects with what the caller is told. */
   dump(): Promise<AsyncIterableIterator<SnapshotPart>>;
+  garbage(request: GarbageRequest): Promise<GarbageReply>;
 }
 
 type UnaryHandler<Request, Reply> = (
@@ -80,6 +83,7 @@ export class GrpcServer {
       status: unary(handlers.status),
       changeMembers: unary(handlers.changeMembers),
       dump: (call: ServerWritableStream<DumpRequest, SnapshotPart>) => serveParts(call, handlers.dump),
+      garbage: unary(handlers.garbage),
     });
   }
 

@@ -1,10 +1,15 @@
 import { concatBytes, fromHex, toHex } from '../../base/bytes.ts';
 import type { BlockId } from '../../base/ids.ts';
+import type { BlockEntry } from '../../ports/block-store.ts';
 import type { KvStore, KvWrite } from '../../ports/kv-store.ts';
 import { type RecordPosition, STORE_ID_BYTES } from './format.ts';
 
 export interface IndexEntry extends RecordPosition {
   readonly length: number;
+  /** Commit index of the last put or touch. */
+  readonly uploadedAt: number;
+  /** Segment of the touch that says so; 0: the record itself does. */
+  readonly touchSegment: number;
 }
 
 export interface BlockCounters {
@@ -22,7 +27,9 @@ export interface Checkpoint {
 const ENTRY_PREFIX = Uint8Array.of(0x62); // "b"
 const ENTRY_END = Uint8Array.of(0x63);
 const CHECKPOINT_KEY = new TextEncoder().encode('checkpoint');
-const ENTRY_BYTES = 16;
+const ENTRY_BYTES = 28;
+/** Entries of stores that never knew `uploadedAt`. */
+const SHORT_ENTRY_BYTES = 16;
 const CHECKPOINT_BYTES = STORE_ID_BYTES + 32;
 
 /** Where each block lies. Derived data: it can always be built again from the segments. */
@@ -54,20 +61,23 @@ export class BlockIndex {
     await this.#kv.write(batch, { sync: false });
   }
 
-  async list(
-    after: BlockId | undefined,
-    until: BlockId | undefined,
-    limit: number,
-  ): Promise<{ id: BlockId; length: number }[]> {
-    const out: { id: BlockId; length: number }[] = [];
+  async list(after: BlockId | undefined, until: BlockId | undefined, limit: number): Promise<BlockEntry[]> {
+    const out: BlockEntry[] = [];
     if (limit <= 0) return out;
     const zero = Uint8Array.of(0);
     const gte = after === undefined ? ENTRY_PREFIX : concatBytes([entryKey(after), zero]);
     const lt = until === undefined ? ENTRY_END : concatBytes([entryKey(until), zero]);
     for await (const [key, value] of this.#kv.scan({ gte, lt, limit })) {
-      out.push({ id: toHex(key.subarray(1)) as BlockId, length: decodeEntry(value).length });
+      const { length, uploadedAt } = decodeEntry(value);
+      out.push({ id: toHex(key.subarray(1)) as BlockId, length, uploadedAt });
     }
     return out;
+  }
+
+  /** Every entry as of the call of the first `next`. */
+  async *entries(): AsyncGenerator<IndexEntry, void, void> {
+    for await (const [, value] of this.#kv.scan({ gte: ENTRY_PREFIX, lt: ENTRY_END }))
+      yield decodeEntry(value);
   }
 
   async checkpoint(): Promise<Checkpoint | undefined> {
@@ -113,14 +123,19 @@ function encodeEntry(entry: IndexEntry): Uint8Array {
   view.setUint32(0, entry.segment, true);
   view.setUint32(4, entry.length, true);
   view.setBigUint64(8, BigInt(entry.offset), true);
+  view.setBigUint64(16, BigInt(entry.uploadedAt), true);
+  view.setUint32(24, entry.touchSegment, true);
   return out;
 }
 
 function decodeEntry(value: Uint8Array): IndexEntry {
-  const view = new DataView(value.buffer, value.byteOffset, ENTRY_BYTES);
+  const view = new DataView(value.buffer, value.byteOffset, value.length);
+  const short = value.length === SHORT_ENTRY_BYTES;
   return {
     segment: view.getUint32(0, true),
     length: view.getUint32(4, true),
     offset: Number(view.getBigUint64(8, true)),
+    uploadedAt: short ? 0 : Number(view.getBigUint64(16, true)),
+    touchSegment: short ? 0 : view.getUint32(24, true),
   };
 }

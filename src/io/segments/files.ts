@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, readdir, statfs } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** The few file operations that segments need, so that a test can make them fail. Errors carry a `code`. */
@@ -19,6 +19,8 @@ export interface SegmentFiles {
   /** A new file; fails when it exists. Its name is durable when this resolves. */
   create(segment: number): Promise<SegmentFile>;
   open(segment: number, mode: 'read' | 'append'): Promise<SegmentFile>;
+  /** Deletes the file. After a crash it may be there again. */
+  remove(segment: number): Promise<void>;
   /** Bytes of the file system: all, and those still available to this process. */
   space(): Promise<{ totalBytes: number; availableBytes: number }>;
 }
@@ -53,6 +55,9 @@ export function localSegmentFiles(directory: string): SegmentFiles {
     },
     async open(segment, mode) {
       return localFile(await open(join(directory, fileName(segment)), mode === 'read' ? 'r' : 'r+'));
+    },
+    async remove(segment) {
+      await unlink(join(directory, fileName(segment)));
     },
     async space() {
       const s = await statfs(directory);

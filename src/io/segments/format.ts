@@ -18,10 +18,19 @@ const RECORD_MAGIC = 0x43455252; // "RREC"
 const FORMAT_VERSION = 1;
 export const SEGMENT_VERSIONS: ReadableVersions = { oldest: 1, newest: FORMAT_VERSION };
 const NAME_BYTES_MAX = 63;
+const U32 = 0x1_0000_0000;
 
 export const RECORD_PUT = 1;
 export const RECORD_DELETE = 2;
-export type RecordType = typeof RECORD_PUT | typeof RECORD_DELETE;
+/** Raises `uploadedAt` of the block as it is. */
+export const RECORD_TOUCH = 3;
+/** A put that takes the place of an older record of the same block, whose segment is going to be deleted. */
+export const RECORD_MOVE = 4;
+export type RecordType = typeof RECORD_PUT | typeof RECORD_DELETE | typeof RECORD_TOUCH | typeof RECORD_MOVE;
+
+export function hasContent(type: RecordType): boolean {
+  return type === RECORD_PUT || type === RECORD_MOVE;
+}
 
 export interface SegmentHeader {
   readonly segment: number;
@@ -37,6 +46,8 @@ export interface RecordHeader {
   readonly id: BlockId;
   /** Of the content; for a delete, of the content that is forgotten. */
   readonly length: number;
+  /** Commit index; 0 in a delete. */
+  readonly uploadedAt: number;
 }
 
 /** Where a record lies. */
@@ -47,7 +58,7 @@ export interface RecordPosition {
 
 /** Bytes that a block takes in a segment. */
 export function recordSize(type: RecordType, length: number): number {
-  return RECORD_HEADER_BYTES + (type === RECORD_PUT ? alignUp(length) : 0);
+  return RECORD_HEADER_BYTES + (hasContent(type) ? alignUp(length) : 0);
 }
 
 export function alignUp(length: number): number {
@@ -101,6 +112,7 @@ export function encodeRecordHeader(
   record: RecordHeader,
 ): Uint8Array {
   assert(record.length >= 0 && record.length <= BLOCK_SIZE_BYTES_MAX, 'record length');
+  assert(Number.isSafeInteger(record.uploadedAt) && record.uploadedAt >= 0, 'commit index');
   const out = new Uint8Array(RECORD_HEADER_BYTES);
   const view = new DataView(out.buffer);
   view.setUint32(0, RECORD_MAGIC, true);
@@ -109,6 +121,11 @@ export function encodeRecordHeader(
   view.setUint32(12, position.segment, true);
   view.setBigUint64(16, BigInt(position.offset), true);
   out.set(fromHex(record.id), 24);
+  // 53 bits in the two gaps that the layout has left.
+  view.setUint32(56, record.uploadedAt % U32, true);
+  const high = Math.floor(record.uploadedAt / U32);
+  view.setUint8(5, high & 0xff);
+  view.setUint16(6, high >>> 8, true);
   view.setUint32(60, crc32c(out.subarray(0, 60), crc32c(storeId)), true);
   return out;
 }
@@ -126,10 +143,13 @@ export function decodeRecordHeader(
   if (view.getUint32(12, true) !== position.segment) return undefined;
   if (view.getBigUint64(16, true) !== BigInt(position.offset)) return undefined;
   const type = view.getUint8(4);
-  if (type !== RECORD_PUT && type !== RECORD_DELETE) return undefined;
+  if (type !== RECORD_PUT && type !== RECORD_DELETE && type !== RECORD_TOUCH && type !== RECORD_MOVE)
+    return undefined;
   const length = view.getUint32(8, true);
   if (length > BLOCK_SIZE_BYTES_MAX) return undefined;
-  return { type, length, id: toHex(bytes.subarray(24, 56)) as BlockId };
+  const high = view.getUint8(5) + view.getUint16(6, true) * 0x100;
+  const uploadedAt = high * U32 + view.getUint32(56, true);
+  return { type, length, uploadedAt, id: toHex(bytes.subarray(24, 56)) as BlockId };
 }
 
 export function sameStore(a: Uint8Array, b: Uint8Array): boolean {

@@ -7,7 +7,10 @@ import type { BlockIndex, Checkpoint, IndexEntry } from './block-index.ts';
 import type { SegmentFile, SegmentFiles } from './files.ts';
 import {
   decodeSegmentHeader,
+  RECORD_DELETE,
+  RECORD_MOVE,
   RECORD_PUT,
+  RECORD_TOUCH,
   type RecordPosition,
   SEGMENT_HEADER_BYTES,
   SEGMENT_VERSIONS,
@@ -26,8 +29,8 @@ export interface RecoveredStore {
   readonly tail: RecordPosition | undefined;
   readonly blocks: number;
   readonly storedBytes: number;
-  /** Bytes of all segment files. */
-  readonly fileBytes: number;
+  /** Bytes of each segment file. */
+  readonly sizes: ReadonlyMap<number, number>;
   readonly lastSegment: number;
 }
 
@@ -60,12 +63,19 @@ export async function recoverStore(
       tail: undefined,
       blocks: 0,
       storedBytes: 0,
-      fileBytes: 0,
+      sizes: new Map(),
       lastSegment: 0,
     };
   }
   const storeId = known ?? saved?.storeId;
-  if (storeId === undefined) throw new BlockStoreError('corrupt', 'no segment has a readable header');
+  if (storeId === undefined) {
+    // A header is durable before a record follows it: the first start of all got no further than this.
+    const sizes = await sizesOf(files, numbers);
+    if ([...sizes.values()].some((size) => size > SEGMENT_HEADER_BYTES))
+      throw new BlockStoreError('corrupt', 'no segment has a readable header');
+    await index.clear();
+    return { storeId, tail: undefined, blocks: 0, storedBytes: 0, sizes, lastSegment: numbers.at(-1)! };
+  }
   const checkpoint = await usableCheckpoint(components, saved, storeId, numbers);
   if (checkpoint === undefined) {
     logger.warn({ segments: numbers.length }, 'block index is missing or stale: rebuilding it');
@@ -73,7 +83,7 @@ export async function recoverStore(
   }
   const replay = new Replay(index, checkpoint);
   const last = numbers.at(-1)!;
-  let fileBytes = 0;
+  const sizes = new Map<number, number>();
   let tail: RecordPosition | undefined;
   for (const segment of numbers) {
     const start = checkpoint?.position ?? { segment: 0, offset: 0 };
@@ -81,9 +91,9 @@ export async function recoverStore(
     try {
       if (segment >= start.segment) {
         const from = segment === start.segment ? start.offset : SEGMENT_HEADER_BYTES;
-        // Only the newest segments can hold content that a crash kept from the disk.
-        const verifyContent = checkpoint !== undefined || segment >= last - 1;
-        const result = await scanSegment(file, { storeId, segment, from, verifyContent }, (record) =>
+        // Content that a crash kept from the disk can be anywhere behind whole records, also in old segments: a torn copy
+        // must not take the place of an earlier good one.
+        const result = await scanSegment(file, { storeId, segment, from, verifyContent: true }, (record) =>
           replay.add(segment, record),
         );
         if (result.damagedBytes > 0) {
@@ -94,7 +104,7 @@ export async function recoverStore(
           tail = await cutTail(components, file, segment, result.goodEnd);
         }
       }
-      fileBytes += await file.size();
+      sizes.set(segment, await file.size());
     } finally {
       await file.close();
     }
@@ -103,7 +113,20 @@ export async function recoverStore(
   const { blocks, storedBytes } = replay;
   if (tail !== undefined)
     await index.setCheckpoint({ storeId, position: tail, counters: { blocks, storedBytes } });
-  return { storeId, tail, blocks, storedBytes, fileBytes, lastSegment: last };
+  return { storeId, tail, blocks, storedBytes, sizes, lastSegment: last };
+}
+
+async function sizesOf(files: SegmentFiles, numbers: readonly number[]): Promise<Map<number, number>> {
+  const sizes = new Map<number, number>();
+  for (const segment of numbers) {
+    const file = await files.open(segment, 'read');
+    try {
+      sizes.set(segment, await file.size());
+    } finally {
+      await file.close();
+    }
+  }
+  return sizes;
 }
 
 async function readHeaders(
@@ -189,11 +212,14 @@ async function cutTail(
 class Replay {
   blocks: number;
   storedBytes: number;
+  /** From the first record on and into an empty index. Otherwise the index may be ahead of the replay. */
+  readonly #whole: boolean;
   readonly #index: BlockIndex;
   #batch: { readonly segment: number; readonly record: ScannedRecord }[] = [];
 
   constructor(index: BlockIndex, checkpoint: Checkpoint | undefined) {
     this.#index = index;
+    this.#whole = checkpoint === undefined;
     this.blocks = checkpoint?.counters.blocks ?? 0;
     this.storedBytes = checkpoint?.counters.storedBytes ?? 0;
   }
@@ -212,19 +238,41 @@ class Replay {
     const indexed = new Map<BlockId, IndexEntry | undefined>(ids.map((id, i) => [id, entries[i]]));
     const changed = new Map<BlockId, IndexEntry | undefined>();
     for (const { segment, record } of batch) {
-      const entry = { segment, offset: record.offset, length: record.length };
-      const known = changed.has(record.id) ? changed.get(record.id) : indexed.get(record.id);
-      if (record.type === RECORD_PUT) {
-        // The index may be ahead of the replay: an entry at or behind this record is this replay's own future.
-        if (known === undefined || !isBefore(known, entry)) this.#count(1, record.length);
-        changed.set(record.id, entry);
-      } else {
-        // A delete is only written for a block that is there, so a missing entry means that the index is ahead.
-        if (!changed.has(record.id) || known !== undefined) this.#count(-1, -record.length);
-        changed.set(record.id, undefined);
-      }
+      const seen = changed.has(record.id);
+      const known = seen ? changed.get(record.id) : indexed.get(record.id);
+      // A touch of a block that is deleted further on, by an index that is ahead, or whose record is lost.
+      if (record.type === RECORD_TOUCH && known === undefined) continue;
+      changed.set(record.id, this.#replayed(segment, record, known, seen));
     }
     await this.#index.apply([...changed].map(([id, entry]) => ({ id, entry })));
+  }
+
+  /** The block's entry after this record. `seen`: `known` is of this replay, not of an index that may be ahead. */
+  #replayed(
+    segment: number,
+    { type, offset, length, uploadedAt }: ScannedRecord,
+    known: IndexEntry | undefined,
+    seen: boolean,
+  ): IndexEntry | undefined {
+    const entry = { segment, offset, length, uploadedAt, touchSegment: 0 };
+    switch (type) {
+      case RECORD_PUT:
+        // An entry at or behind this record is this replay's own future.
+        if (known === undefined || !isBefore(known, entry)) this.#count(1, length);
+        return entry;
+      case RECORD_MOVE:
+        // What it replaces was counted when it was put. That record may be gone when all is read from the start.
+        if (this.#whole && known === undefined) this.#count(1, length);
+        return entry;
+      case RECORD_TOUCH:
+        if (known === undefined || uploadedAt <= known.uploadedAt) return known;
+        return { ...known, uploadedAt, touchSegment: segment };
+      case RECORD_DELETE:
+        // It was written for a block that was there. A missing entry means that the index is ahead, or, when all is read
+        // from the start, that the segment of the block's record was deleted earlier.
+        if (known !== undefined || !(this.#whole || seen)) this.#count(-1, -length);
+        return undefined;
+    }
   }
 
   #count(blocks: number, bytes: number): void {

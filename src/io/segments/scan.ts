@@ -3,9 +3,9 @@ import { BLOCK_SIZE_BYTES_MAX } from '../../base/limits.ts';
 import type { SegmentFile } from './files.ts';
 import {
   decodeRecordHeader,
+  hasContent,
   RECORD_ALIGNMENT,
   RECORD_HEADER_BYTES,
-  RECORD_PUT,
   type RecordHeader,
   recordSize,
 } from './format.ts';
@@ -55,7 +55,7 @@ export async function scanSegment(
       continue;
     }
     const contentAt = offset + RECORD_HEADER_BYTES;
-    const whole = header.type !== RECORD_PUT || contentAt + header.length <= size;
+    const whole = !hasContent(header.type) || contentAt + header.length <= size;
     if (whole && (await contentIsGood(file, header, contentAt, content))) {
       damagedBytes += offset - goodEnd;
       await onRecord({ ...header, offset });
@@ -75,7 +75,7 @@ async function contentIsGood(
   at: number,
   buffer: Uint8Array | undefined,
 ): Promise<boolean> {
-  if (header.type !== RECORD_PUT || buffer === undefined) return true;
+  if (!hasContent(header.type) || buffer === undefined) return true;
   const content = buffer.subarray(0, header.length);
   if ((await file.read(content, at)) !== header.length) return false;
   return createHash('sha256').update(content).digest('hex') === header.id;

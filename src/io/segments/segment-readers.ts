@@ -7,6 +7,7 @@ interface Reader {
   readonly file: Promise<SegmentFile>;
   users: number;
   evicted: boolean;
+  onUnused: (() => void) | undefined;
 }
 
 /** Read handles of segments, the least recently used closed first. */
@@ -30,8 +31,23 @@ export class SegmentReaders {
       throw error;
     } finally {
       reader.users--;
-      if (reader.evicted && reader.users === 0) await closeReader(reader);
+      if (reader.evicted && reader.users === 0) {
+        await closeReader(reader);
+        reader.onUnused?.();
+      }
     }
+  }
+
+  /** The segment is about to be deleted: resolves when nobody reads it any more. */
+  async retire(segment: number): Promise<void> {
+    const reader = this.#readers.get(segment);
+    if (reader === undefined) return;
+    this.#readers.delete(segment);
+    reader.evicted = true;
+    if (reader.users === 0) return await closeReader(reader);
+    await new Promise<void>((resolve) => {
+      reader.onUnused = resolve;
+    });
   }
 
   async close(): Promise<void> {
@@ -46,7 +62,7 @@ export class SegmentReaders {
   #take(segment: number): Reader {
     let reader = this.#readers.get(segment);
     if (reader === undefined) {
-      reader = { file: this.#files.open(segment, 'read'), users: 0, evicted: false };
+      reader = { file: this.#files.open(segment, 'read'), users: 0, evicted: false, onUnused: undefined };
       reader.file.catch(() => {});
     } else {
       this.#readers.delete(segment);

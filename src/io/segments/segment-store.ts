@@ -2,30 +2,45 @@ import { assert } from '../../base/assert.ts';
 import type { BlockId } from '../../base/ids.ts';
 import { BLOCK_SIZE_BYTES_MAX, SEGMENT_SIZE_BYTES_MAX } from '../../base/limits.ts';
 import type { Random } from '../../base/random.ts';
-import { type BlockStore, BlockStoreError, type BlockStoreStats } from '../../ports/block-store.ts';
-import type { Clock } from '../../ports/clock.ts';
+import {
+  type BlockEntry,
+  type BlockStore,
+  BlockStoreError,
+  type BlockStoreStats,
+  type DeleteOutcome,
+} from '../../ports/block-store.ts';
+import type { Timers } from '../../ports/clock.ts';
 import type { KvStore } from '../../ports/kv-store.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { BlockIndex, type IndexEntry } from './block-index.ts';
+import { type Change, Committer } from './committer.ts';
+import { Compaction } from './compaction.ts';
+import { DiskSpace } from './disk-space.ts';
 import type { SegmentFiles } from './files.ts';
 import {
   decodeRecordHeader,
+  hasContent,
   RECORD_DELETE,
   RECORD_HEADER_BYTES,
+  RECORD_MOVE,
   RECORD_PUT,
-  type RecordType,
+  RECORD_TOUCH,
   recordSize,
+  SEGMENT_HEADER_BYTES,
   STORE_ID_BYTES,
 } from './format.ts';
 import { recoverStore } from './recovery.ts';
+import type { ScannedRecord } from './scan.ts';
 import { SegmentReaders } from './segment-readers.ts';
-import { SegmentWriter, type WrittenRecord } from './segment-writer.ts';
+import { SegmentUsage } from './segment-usage.ts';
+import { SegmentWriter } from './segment-writer.ts';
+import { storeError } from './store-error.ts';
 
 export interface SegmentStoreComponents {
   readonly files: SegmentFiles;
   /** For the index alone; nothing else may use it. The store closes it. */
   readonly kv: KvStore;
-  readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;
 }
@@ -37,50 +52,69 @@ export interface SegmentStoreOptions {
   readonly capacityBytes?: number;
   /** Bytes to leave free on the disk, for the index and for others. Default 64 MiB. */
   readonly reserveBytes?: number;
+  /** Default: a part of the capacity, so that the room to rewrite one is not much of it. */
   readonly segmentSizeBytesMax?: number;
 }
 
 /** Records to read and hash at the next start are fewer than this many bytes. */
 const CHECKPOINT_INTERVAL_BYTES = 64 * 1024 * 1024;
 const RESERVE_BYTES_DEFAULT = 64 * 1024 * 1024;
-/** The free space of the disk is asked for again after this time, or when this little of it is left. */
-const SPACE_TTL_MS = 1000;
-const SPACE_LOW_BYTES = 256 * 1024 * 1024;
-
-interface Waiting {
-  readonly record: WrittenRecord;
-  readonly type: RecordType;
-  readonly id: BlockId;
-  readonly length: number;
-  resolve(): void;
-  reject(error: BlockStoreError): void;
-}
+/** Kept free for compaction: what a segment may need while it is rewritten. */
+const HEADROOM_PART = 1 / 16;
+const SEGMENT_SIZE_BYTES_MIN = 8 * 1024 * 1024;
+/** A reader that finds the block moved this often in a row gives up. */
+const READ_ATTEMPTS_MAX = 8;
+const COUNTING_PAUSE_MS = 2;
 
 /** Opens the store and recovers what a crash left (see recovery.ts). Throws BlockStoreError. */
 export async function openSegmentStore(
   components: SegmentStoreComponents,
   options: SegmentStoreOptions,
 ): Promise<BlockStore> {
-  const { files, kv, logger } = components;
+  const { files, kv, logger, timers } = components;
   const index = new BlockIndex({ kv });
   const recovered = await recoverStore({ files, index, logger }, options).catch((error: unknown) => {
     throw storeError(error);
   });
+  const { totalBytes } = await files.space().catch((error: unknown) => {
+    throw storeError(error);
+  });
+  const roomBytes = Math.min(totalBytes, options.capacityBytes ?? totalBytes) * HEADROOM_PART;
+  const segmentSizeBytesMax =
+    options.segmentSizeBytesMax ??
+    Math.max(SEGMENT_SIZE_BYTES_MIN, Math.min(SEGMENT_SIZE_BYTES_MAX, Math.floor(roomBytes)));
   const storeId = recovered.storeId ?? components.random.bytes(STORE_ID_BYTES);
+  const { clusterId, nodeId } = options;
   const writer = new SegmentWriter(
     { files, logger },
-    {
-      storeId,
-      clusterId: options.clusterId,
-      nodeId: options.nodeId,
-      segmentSizeBytesMax: options.segmentSizeBytesMax ?? SEGMENT_SIZE_BYTES_MAX,
-      lastSegment: recovered.lastSegment,
-    },
+    { storeId, clusterId, nodeId, segmentSizeBytesMax, lastSegment: recovered.lastSegment },
     recovered,
   );
   if (recovered.tail !== undefined) await writer.resume(recovered.tail);
+  const space = new DiskSpace(
+    { files, clock: timers, fileBytes: () => writer.fileBytes },
+    {
+      capacityBytes: options.capacityBytes,
+      reserveBytes: options.reserveBytes ?? RESERVE_BYTES_DEFAULT,
+      headroomBytes: Math.min(segmentSizeBytesMax, Math.floor(roomBytes)),
+    },
+  );
+  const store = new SegmentStore(
+    { ...components, index, writer, space },
+    { storeId, segmentSizeBytesMax },
+    recovered,
+  );
+  await store.start().catch((error: unknown) => {
+    throw storeError(error);
+  });
   logger.info({ blocks: recovered.blocks, storedBytes: recovered.storedBytes }, 'block store is open');
-  return new SegmentStore({ ...components, index, writer }, options, storeId, recovered);
+  return store;
+}
+
+interface Parts extends SegmentStoreComponents {
+  readonly index: BlockIndex;
+  readonly writer: SegmentWriter;
+  readonly space: DiskSpace;
 }
 
 /**
@@ -88,68 +122,131 @@ export async function openSegmentStore(
  * fdatasync shared with all puts that wait at that time, and one index write shared likewise.
  */
 class SegmentStore implements BlockStore {
-  readonly #components: SegmentStoreComponents;
-  readonly #options: SegmentStoreOptions;
+  readonly #components: Parts;
   readonly #index: BlockIndex;
   readonly #writer: SegmentWriter;
   readonly #readers: SegmentReaders;
+  readonly #space: DiskSpace;
+  readonly #usage = new SegmentUsage();
+  readonly #compaction: Compaction;
   readonly #storeId: Uint8Array;
   /** Changes of one block take turns. The promises never reject. */
   readonly #busy = new Map<BlockId, Promise<void>>();
+  /** Blocks that a failed delete may have deleted on the disk, though they are in the index. */
+  readonly #doubtful = new Set<BlockId>();
+  #moving = 0;
   #reads = 0;
   #onReadsDone: (() => void) | undefined;
-  #waiting: Waiting[] = [];
-  #committing: Promise<void> | undefined;
+  readonly #committer: Committer;
+  #checkpointing: Promise<number> | undefined;
+  #counting: Promise<void> | undefined;
   #blocks: number;
   #storedBytes: number;
   #checkpointedFileBytes: number;
-  #space = { totalBytes: 0, availableBytes: 0, fileBytes: 0, atMs: Number.NEGATIVE_INFINITY };
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(
-    components: SegmentStoreComponents & { readonly index: BlockIndex; readonly writer: SegmentWriter },
-    options: SegmentStoreOptions,
-    storeId: Uint8Array,
+    components: Parts,
+    options: { readonly storeId: Uint8Array; readonly segmentSizeBytesMax: number },
     counters: { readonly blocks: number; readonly storedBytes: number },
   ) {
     this.#components = components;
-    this.#options = options;
     this.#index = components.index;
     this.#writer = components.writer;
-    this.#readers = new SegmentReaders({ files: components.files });
-    this.#storeId = storeId;
+    this.#space = components.space;
+    const { files, timers, logger, writer, space } = components;
+    this.#readers = new SegmentReaders({ files });
+    this.#storeId = options.storeId;
     this.#blocks = counters.blocks;
     this.#storedBytes = counters.storedBytes;
-    this.#checkpointedFileBytes = components.writer.fileBytes;
+    this.#checkpointedFileBytes = writer.fileBytes;
+    this.#committer = new Committer(
+      { index: components.index, writer, logger },
+      {
+        onCommitted: ({ before }, after, effect) => {
+          this.#blocks += effect.blocks;
+          this.#storedBytes += effect.bytes;
+          this.#usage.replaced(before, after);
+        },
+      },
+    );
+    const store = {
+      move: (segment: number, record: ScannedRecord) => this.#move(segment, record),
+      space: () => space.forCompaction(),
+      checkpoint: () => this.#checkpoint(),
+      unread: (segment: number) => this.#readers.retire(segment),
+      busy: () => this.#busy.size > this.#moving || this.#reads > 0,
+    };
+    this.#compaction = new Compaction({ files, writer, usage: this.#usage, timers, logger, store }, options);
   }
 
-  put(id: BlockId, data: Uint8Array): Promise<{ existed: boolean }> {
+  /** Counts in the background what each segment holds; nothing is compacted before that is known. */
+  async start(): Promise<void> {
+    const { timers, logger } = this.#components;
+    const { signal } = this.#closing;
+    const { done } = await this.#usage.load(this.#index, () => timers.sleep(COUNTING_PAUSE_MS, signal));
+    this.#counting = done.then(
+      () => this.#compaction.kick(),
+      (error: unknown) => {
+        if (!signal.aborted) logger.error({ error }, 'the index could not be counted: nothing is compacted');
+      },
+    );
+    this.#compaction.start();
+  }
+
+  put(id: BlockId, data: Uint8Array, uploadedAt = 0): Promise<{ existed: boolean }> {
     assert(data.length <= BLOCK_SIZE_BYTES_MAX, 'block is too large');
     return this.#exclusive(id, async () => {
-      if ((await this.#index.get(id)) !== undefined) return { existed: true };
+      const before = await this.#index.get(id);
+      if (before !== undefined && !this.#doubtful.has(id)) {
+        await this.#raise(id, before, uploadedAt);
+        return { existed: true };
+      }
+      const atLeast = Math.max(uploadedAt, before?.uploadedAt ?? 0);
       await this.#takeSpace(recordSize(RECORD_PUT, data.length));
-      await this.#append(RECORD_PUT, id, data.length, data);
+      await this.#append({ type: RECORD_PUT, id, length: data.length, uploadedAt: atLeast, before }, data);
+      this.#doubtful.delete(id);
       return { existed: false };
     });
   }
 
-  delete(id: BlockId): Promise<void> {
+  touch(ids: readonly BlockId[], uploadedAt: number): Promise<boolean[]> {
+    const one = (id: BlockId): Promise<boolean> =>
+      this.#exclusive(id, async () => {
+        const before = await this.#index.get(id);
+        if (before === undefined || this.#doubtful.has(id)) return false;
+        await this.#raise(id, before, uploadedAt);
+        return true;
+      });
+    return Promise.all(ids.map(one));
+  }
+
+  delete(id: BlockId, before?: number): Promise<DeleteOutcome> {
     return this.#exclusive(id, async () => {
       const entry = await this.#index.get(id);
-      if (entry !== undefined) await this.#append(RECORD_DELETE, id, entry.length, undefined);
+      if (entry === undefined) return 'missing';
+      if (before !== undefined && entry.uploadedAt >= before) return 'kept';
+      this.#doubtful.add(id);
+      await this.#append({ type: RECORD_DELETE, id, length: entry.length, uploadedAt: 0, before: entry });
+      this.#doubtful.delete(id);
+      this.#compaction.kick();
+      return 'deleted';
     });
   }
 
   get(id: BlockId): Promise<Uint8Array | undefined> {
     return this.#reading(async () => {
+      let last: IndexEntry | undefined;
       for (let attempt = 0; ; attempt++) {
         const entry = await this.#index.get(id);
         if (entry === undefined) return undefined;
         try {
           return await this.#readRecord(id, entry);
         } catch (error) {
-          // The block may have been replaced between the look into the index and the read.
-          if (attempt > 0 || !(error instanceof BlockStoreError)) throw error;
+          // The block may have been replaced or moved between the look into the index and the read.
+          const moved = last?.segment !== entry.segment || last.offset !== entry.offset;
+          if (!moved || attempt >= READ_ATTEMPTS_MAX || !(error instanceof BlockStoreError)) throw error;
+          last = entry;
         }
       }
     });
@@ -159,28 +256,55 @@ class SegmentStore implements BlockStore {
     return this.#reading(async () => (await this.#index.getMany(ids)).map((entry) => entry !== undefined));
   }
 
-  list(
-    after: BlockId | undefined,
-    until: BlockId | undefined,
-    limit: number,
-  ): Promise<{ id: BlockId; length: number }[]> {
+  stat(ids: readonly BlockId[]): Promise<(BlockEntry | undefined)[]> {
+    return this.#reading(async () => {
+      const entries = await this.#index.getMany(ids);
+      return entries.map((entry, i) => {
+        if (entry === undefined) return undefined;
+        return { id: ids[i]!, length: entry.length, uploadedAt: entry.uploadedAt };
+      });
+    });
+  }
+
+  list(after: BlockId | undefined, until: BlockId | undefined, limit: number): Promise<BlockEntry[]> {
     return this.#reading(() => this.#index.list(after, until, limit));
+  }
+
+  reclaim(): Promise<void> {
+    return this.#reading(async () => {
+      await this.#counting;
+      await this.#compaction.reclaim();
+    });
   }
 
   stats(): Promise<BlockStoreStats> {
     return this.#reading(async () => {
-      const availableBytes = await this.#availableBytes(Number.POSITIVE_INFINITY);
-      const disk = this.#space.totalBytes;
-      const capacityBytes = Math.min(this.#options.capacityBytes ?? disk, disk);
-      return { blocks: this.#blocks, storedBytes: this.#storedBytes, capacityBytes, availableBytes };
+      const availableBytes = await this.#space.available(Number.POSITIVE_INFINITY);
+      const { fileBytes, sizes } = this.#writer;
+      const headerBytes = sizes.size * SEGMENT_HEADER_BYTES;
+      return {
+        ...this.#counters(),
+        fileBytes,
+        deadBytes: this.#usage.complete ? Math.max(0, fileBytes - headerBytes - this.#usage.liveBytes) : 0,
+        capacityBytes: this.#space.capacityBytes,
+        availableBytes,
+      };
     });
   }
 
+  /** Until the index has been counted, what recovery says: failed writes before a crash can make that wrong by a little. */
+  #counters(): { blocks: number; storedBytes: number } {
+    const { complete, blocks, storedBytes } = this.#usage;
+    return complete ? { blocks, storedBytes } : { blocks: this.#blocks, storedBytes: this.#storedBytes };
+  }
+
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort();
+    await this.#compaction.stop().catch(() => {});
+    await this.#counting;
     while (this.#busy.size > 0) await Promise.all(this.#busy.values());
-    await this.#committing;
+    await this.#checkpointing;
     if (this.#reads > 0) {
       await new Promise<void>((resolve) => {
         this.#onReadsDone = resolve;
@@ -206,7 +330,8 @@ class SegmentStore implements BlockStore {
     const header = decodeRecordHeader(this.#storeId, entry, bytes);
     if (
       length !== bytes.length ||
-      header?.type !== RECORD_PUT ||
+      header === undefined ||
+      !hasContent(header.type) ||
       header.id !== id ||
       header.length !== entry.length
     ) {
@@ -215,106 +340,72 @@ class SegmentStore implements BlockStore {
     return bytes.subarray(RECORD_HEADER_BYTES);
   }
 
-  async #append(type: RecordType, id: BlockId, length: number, data: Uint8Array | undefined): Promise<void> {
-    const record = await this.#writer.append(type, id, length, data).catch((error: unknown) => {
-      this.#space.atMs = Number.NEGATIVE_INFINITY;
-      throw storeError(error);
-    });
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#waiting.push({ record, type, id, length, resolve, reject });
-        this.#committing ??= this.#commitAll().finally(() => {
-          this.#committing = undefined;
-        });
-      });
-    } finally {
-      this.#writer.release(record, undefined);
-    }
+  async #raise(id: BlockId, before: IndexEntry, uploadedAt: number): Promise<void> {
+    if (uploadedAt <= before.uploadedAt) return;
+    await this.#takeSpace(recordSize(RECORD_TOUCH, 0));
+    await this.#append({ type: RECORD_TOUCH, id, length: before.length, uploadedAt, before });
   }
 
-  async #commitAll(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting;
-      this.#waiting = [];
-      await this.#commit(batch);
-    }
-  }
-
-  /** One fdatasync per segment and one index write for everything that has been written by now. */
-  async #commit(batch: readonly Waiting[]): Promise<void> {
-    const durable: Waiting[] = [];
-    for (const segment of new Set(batch.map((waiting) => waiting.record.segment))) {
-      const inSegment = batch.filter((waiting) => waiting.record.segment === segment);
-      try {
-        await this.#writer.sync(segment);
-        durable.push(...inSegment);
-      } catch (error) {
-        this.#components.logger.error({ segment, error }, 'segment sync failed');
-        for (const waiting of inSegment) waiting.reject(storeError(error));
+  /** Writes what is live of a record at the end, for compaction. A record that cannot be read stays where it is. */
+  #move(segment: number, { id, offset, type }: ScannedRecord): Promise<void> {
+    this.#moving++;
+    return this.#exclusive(id, async () => {
+      const before = await this.#index.get(id);
+      if (before === undefined) return;
+      const { length, uploadedAt } = before;
+      if (type === RECORD_TOUCH) {
+        if (before.touchSegment === segment)
+          await this.#append({ type: RECORD_TOUCH, id, length, uploadedAt, before });
+        return;
       }
-    }
-    if (durable.length === 0) return;
-    try {
-      await this.#index.apply(
-        durable.map(({ type, id, length, record }) => {
-          const { segment, offset } = record;
-          return { id, entry: type === RECORD_PUT ? { segment, offset, length } : undefined };
-        }),
-      );
-    } catch (error) {
-      this.#components.logger.error({ error }, 'block index write failed');
-      for (const waiting of durable) waiting.reject(storeError(error));
-      return;
-    }
-    for (const { type, length, record, resolve } of durable) {
-      const effect = type === RECORD_PUT ? { blocks: 1, bytes: length } : { blocks: -1, bytes: -length };
-      this.#blocks += effect.blocks;
-      this.#storedBytes += effect.bytes;
-      this.#writer.release(record, effect);
-      resolve();
-    }
-    if (this.#writer.fileBytes - this.#checkpointedFileBytes >= CHECKPOINT_INTERVAL_BYTES)
-      await this.#checkpoint();
+      if (before.segment !== segment || before.offset !== offset) return;
+      const data = await this.#readRecord(id, before).catch((error: unknown) => {
+        if (error instanceof BlockStoreError && error.code === 'corrupt') return undefined;
+        throw error;
+      });
+      if (data !== undefined) await this.#append({ type: RECORD_MOVE, id, length, uploadedAt, before }, data);
+    }).finally(() => {
+      this.#moving--;
+    });
   }
 
-  async #checkpoint(): Promise<void> {
+  /** Durable and in the index when resolved. */
+  async #append(change: Change, data?: Uint8Array): Promise<void> {
+    try {
+      await this.#committer.append(change, data);
+    } catch (error) {
+      this.#space.doubt();
+      throw storeError(error);
+    }
+    if (this.#writer.fileBytes - this.#checkpointedFileBytes >= CHECKPOINT_INTERVAL_BYTES) {
+      this.#checkpointing ??= this.#checkpoint().finally(() => {
+        this.#checkpointing = undefined;
+      });
+      await this.#checkpointing;
+    }
+  }
+
+  /** Resolves with the segment from which on the next start reads records; 0 when that is not certain. */
+  async #checkpoint(): Promise<number> {
     const { position, ...counters } = this.#writer.prefix;
-    if (position === undefined) return;
+    if (position === undefined) return 0;
     const fileBytes = this.#writer.fileBytes;
     try {
       await this.#index.setCheckpoint({ storeId: this.#storeId, position, counters });
       this.#checkpointedFileBytes = fileBytes;
+      return position.segment;
     } catch (error) {
       // The next start scans further back: slower, nothing else.
       this.#components.logger.warn({ error }, 'block index checkpoint failed');
+      return 0;
     }
   }
 
   async #takeSpace(bytes: number): Promise<void> {
-    if ((await this.#availableBytes(bytes)) < bytes)
+    if ((await this.#space.available(bytes)) < bytes) {
+      this.#compaction.kick();
       throw new BlockStoreError('no-space', 'block store is full');
-  }
-
-  /** What may still be written. Asks the disk again when its last answer is old or close to what is needed. */
-  async #availableBytes(needed: number): Promise<number> {
-    const now = this.#components.clock.nowMs();
-    if (now - this.#space.atMs > SPACE_TTL_MS || this.#estimate() < needed + SPACE_LOW_BYTES) {
-      const fileBytes = this.#writer.fileBytes;
-      try {
-        this.#space = { ...(await this.#components.files.space()), fileBytes, atMs: now };
-      } catch (error) {
-        throw storeError(error);
-      }
     }
-    return Math.max(0, this.#estimate());
-  }
-
-  #estimate(): number {
-    const written = this.#writer.fileBytes;
-    const reserve = this.#options.reserveBytes ?? RESERVE_BYTES_DEFAULT;
-    const onDisk = this.#space.availableBytes - (written - this.#space.fileBytes) - reserve;
-    const capacity = this.#options.capacityBytes;
-    return capacity === undefined ? onDisk : Math.min(onDisk, capacity - written);
   }
 
   async #exclusive<T>(id: BlockId, change: () => Promise<T>): Promise<T> {
@@ -349,13 +440,6 @@ class SegmentStore implements BlockStore {
   }
 
   #assertOpen(): void {
-    if (this.#closed) throw new BlockStoreError('closed', 'block store is closed');
+    if (this.#closing.signal.aborted) throw new BlockStoreError('closed', 'block store is closed');
   }
-}
-
-function storeError(error: unknown): BlockStoreError {
-  if (error instanceof BlockStoreError) return error;
-  const { code, message } = error as NodeJS.ErrnoException;
-  const full = code === 'ENOSPC' || code === 'EDQUOT';
-  return new BlockStoreError(full ? 'no-space' : 'io', message ?? String(error), { cause: error });
 }

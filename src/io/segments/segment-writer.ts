@@ -1,13 +1,12 @@
 import { assert } from '../../base/assert.ts';
-import type { BlockId } from '../../base/ids.ts';
 import type { Logger } from '../../ports/logger.ts';
 import type { SegmentFile, SegmentFiles } from './files.ts';
 import {
   alignUp,
   encodeRecordHeader,
   encodeSegmentHeader,
+  type RecordHeader,
   type RecordPosition,
-  type RecordType,
   recordSize,
   SEGMENT_HEADER_BYTES,
 } from './format.ts';
@@ -76,24 +75,60 @@ export class SegmentWriter {
   #active: OpenSegment | undefined;
   #lastSegment: number;
   #turning: Promise<void> | undefined;
+  /** Bytes of each segment file. */
+  readonly #sizes: Map<number, number>;
   #fileBytes: number;
 
   constructor(
     components: { readonly files: SegmentFiles; readonly logger: Logger },
     options: SegmentWriterOptions,
-    recovered: { readonly fileBytes: number; readonly blocks: number; readonly storedBytes: number },
+    recovered: {
+      readonly sizes: ReadonlyMap<number, number>;
+      readonly blocks: number;
+      readonly storedBytes: number;
+    },
   ) {
     this.#files = components.files;
     this.#logger = components.logger;
     this.#options = options;
     this.#lastSegment = options.lastSegment;
-    this.#fileBytes = recovered.fileBytes;
+    this.#sizes = new Map(recovered.sizes);
+    this.#fileBytes = [...this.#sizes.values()].reduce((sum, size) => sum + size, 0);
     this.#prefix = { position: undefined, blocks: recovered.blocks, storedBytes: recovered.storedBytes };
   }
 
   /** Bytes in all segment files. */
   get fileBytes(): number {
     return this.#fileBytes;
+  }
+
+  /** Segment files by number, with their bytes. */
+  get sizes(): ReadonlyMap<number, number> {
+    return this.#sizes;
+  }
+
+  /** Whether something may still be written to the segment or waits for it. */
+  inUse(segment: number): boolean {
+    return this.#segments.has(segment);
+  }
+
+  get active(): number | undefined {
+    return this.#active?.number;
+  }
+
+  /** What comes from now on goes to a new segment. */
+  async seal(): Promise<void> {
+    const active = this.#active;
+    if (active === undefined || active.tail === SEGMENT_HEADER_BYTES) return;
+    if (active.state === 'open') active.state = 'sealed';
+    await this.#turnOnce();
+  }
+
+  /** The file has been deleted. */
+  removed(segment: number): void {
+    assert(!this.inUse(segment), 'a segment that is deleted is not written to');
+    this.#grow(segment, -(this.#sizes.get(segment) ?? 0));
+    this.#sizes.delete(segment);
   }
 
   /** Go on at the end of an existing segment. */
@@ -106,14 +141,11 @@ export class SegmentWriter {
   }
 
   /** Writes a record. It must be released once it is committed or given up. */
-  async append(type: RecordType, id: BlockId, length: number, content?: Uint8Array): Promise<WrittenRecord> {
+  async append({ type, id, length, uploadedAt }: RecordHeader, content?: Uint8Array): Promise<WrittenRecord> {
     const size = recordSize(type, length);
     let segment = this.#withRoom(size);
     while (segment === undefined) {
-      this.#turning ??= this.#turn().finally(() => {
-        this.#turning = undefined;
-      });
-      await this.#turning;
+      await this.#turnOnce();
       segment = this.#withRoom(size);
     }
     // No await between the look at the tail and its move.
@@ -123,8 +155,8 @@ export class SegmentWriter {
     segment.writing++;
     segment.unreleased++;
     this.#tracked.set(record, { record, released: false, effect: undefined });
-    this.#fileBytes += size;
-    const header = encodeRecordHeader(this.#options.storeId, record, { type, id, length });
+    this.#grow(segment.number, size);
+    const header = encodeRecordHeader(this.#options.storeId, record, { type, id, length, uploadedAt });
     const padding = PADDING.subarray(0, content === undefined ? 0 : alignUp(length) - length);
     try {
       await segment.file.write(content === undefined ? [header] : [header, content, padding], offset);
@@ -167,6 +199,15 @@ export class SegmentWriter {
   }
 
   get prefix(): CommittedPrefix {
+    // With nothing under way, what lies before a new segment is all committed.
+    const active = this.#active;
+    const { position } = this.#prefix;
+    if (active !== undefined && this.#tracked.size === 0 && (position?.segment ?? 0) < active.number) {
+      this.#prefix = {
+        ...this.#prefix,
+        position: { segment: active.number, offset: SEGMENT_HEADER_BYTES },
+      };
+    }
     return this.#prefix;
   }
 
@@ -198,6 +239,18 @@ export class SegmentWriter {
     return fits || active.tail === SEGMENT_HEADER_BYTES ? active : undefined;
   }
 
+  #grow(segment: number, bytes: number): void {
+    this.#sizes.set(segment, (this.#sizes.get(segment) ?? 0) + bytes);
+    this.#fileBytes += bytes;
+  }
+
+  #turnOnce(): Promise<void> {
+    this.#turning ??= this.#turn().finally(() => {
+      this.#turning = undefined;
+    });
+    return this.#turning;
+  }
+
   async #turn(): Promise<void> {
     const active = this.#active;
     if (active?.state === 'torn') await this.#mend(active);
@@ -214,7 +267,7 @@ export class SegmentWriter {
     }
     try {
       await segment.file.truncate(segment.goodEnd);
-      this.#fileBytes -= segment.tail - segment.goodEnd;
+      this.#grow(segment.number, segment.goodEnd - segment.tail);
       segment.tail = segment.goodEnd;
       if (segment.state === 'torn') segment.state = 'open';
     } catch (error) {
@@ -234,10 +287,12 @@ export class SegmentWriter {
       await file.sync();
     } catch (error) {
       await file.close();
+      // On a full disk there would be one more for every try.
+      await this.#files.remove(number).catch(() => {});
       throw error;
     }
     const old = this.#active;
-    this.#fileBytes += SEGMENT_HEADER_BYTES;
+    this.#grow(number, SEGMENT_HEADER_BYTES);
     this.#active = openSegment(number, file, SEGMENT_HEADER_BYTES);
     this.#segments.set(number, this.#active);
     if (old !== undefined && old.unreleased === 0 && old.writing === 0) this.#forget(old);

@@ -26,6 +26,7 @@ export function helloReply(ctx: ServerContext, session: number, cluster: Cluster
     sessionTtlMs: SESSION_TTL_MS,
     leaseTtlMs: LEASE_TTL_MS,
     replicas: cluster?.replicas ?? 0,
+    appliedIndex: ctx.replica.appliedIndex(),
   };
 }
 

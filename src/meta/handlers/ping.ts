@@ -12,7 +12,7 @@ export function pingSession(ctx: SessionContext): PingReply {
     session.link !== undefined &&
     !session.expiring;
   if (leaseValid && session.holder !== undefined) lead.leases.grant(session.holder);
-  return { time: clusterTime(timers), leaseValid };
+  return { time: clusterTime(timers), leaseValid, appliedIndex: replica.appliedIndex() };
 }
 
 /** An observer caches nothing. Any member answers. */

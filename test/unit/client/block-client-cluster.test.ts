@@ -28,6 +28,7 @@ async function rig(names: string[] = NAMES, options: Partial<BlockClientOptions>
       random: seededRandom(5),
       logger: new RecordingLogger(),
       nodes: async () => [...cluster.nodes.values()].map((n) => n.address),
+      seenIndex: () => 7,
     },
     { clientName: 'test', clusterId: 'test', cacheBytes: 0, ...options },
   );

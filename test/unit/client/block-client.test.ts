@@ -33,6 +33,7 @@ function rig(options: Partial<BlockClientOptions> = {}): Rig {
       random: seededRandom(3),
       logger,
       nodes: async () => [...ring.nodes.keys()],
+      seenIndex: () => 7,
     },
     { clientName: 'test', cacheBytes: 0, ...options },
   );
@@ -315,6 +316,7 @@ describe('get', () => {
           if (away) throw new Error('no leader');
           return NODES;
         },
+        seenIndex: () => 7,
       },
       { clientName: 'test', cacheBytes: 0 },
     );

@@ -7,7 +7,7 @@ import { CLIENT_GOODBYE_WAIT_MS, SESSION_WINDOW_MAX } from '../../../src/base/li
 import { seededRandom } from '../../../src/base/random.ts';
 import { MetaClient } from '../../../src/client/meta-client.ts';
 import type { Op } from '../../../src/gen/ringfs/v1/namespace.ts';
-import { type InodeChange, PreconditionFailed } from '../../../src/ports/meta-service.ts';
+import { BlocksMissing, type InodeChange, PreconditionFailed } from '../../../src/ports/meta-service.ts';
 import { error, FakeMeta, fakeAttr, hang, type Reply } from '../../support/fake-meta.ts';
 import { RecordingLogger } from '../../support/recording-logger.ts';
 import { VirtualTimers } from '../../support/virtual-timers.ts';
@@ -418,6 +418,12 @@ describe('commits', () => {
       timers.resolve(client.commit([unlink('a')], { assumedBlocks: [x], onMissing })),
       isError('EIO'),
     );
+    // Blocks that were uploaded, but too early, are the caller's to upload again.
+    await assert.rejects(
+      timers.resolve(client.commit([unlink('a')], { uploadedAt: 17, onMissing })),
+      (error) => error instanceof BlocksMissing && error.code === 'EAGAIN',
+    );
+    assert.equal(meta.commits().at(-1)?.uploadedAt, 17);
     await close(client);
   });
 

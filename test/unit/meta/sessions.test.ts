@@ -52,6 +52,7 @@ describe('hello', () => {
       sessionTtlMs: SESSION_TTL_MS,
       leaseTtlMs: LEASE_TTL_MS,
       replicas: 3,
+      appliedIndex: first.session,
     });
     assert.equal(fixture.server.stats().sessions, 2);
   });

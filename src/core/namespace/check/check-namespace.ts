@@ -2,7 +2,7 @@ import { ROOT_INO } from '../../../base/ids.ts';
 import { FORMAT_VERSION } from '../cluster.ts';
 import { inodeKey, TABLE } from '../keys.ts';
 import { readCluster, readCounters } from '../read.ts';
-import { BLOCK_NODE } from '../rows.ts';
+import { BLOCK_NODE, RECLAIM, RECLAIM } from '../rows.ts';
 import type { RowSource } from '../types.ts';
 import { checkBlocks, checkChunkIndex } from './content.ts';
 import type { OnFinding } from './finding.ts';
@@ -37,6 +37,7 @@ export async function checkNamespace(
   const sessions = await checkSessions(source, scratch, writer, onFinding);
   // Decoding them is all there is to check.
   for await (const _ of rowsOf(source, TABLE.blockNode, BLOCK_NODE, onFinding));
+  for await (const _ of rowsOf(source, TABLE.reclaim, RECLAIM, onFinding));
   await checkCluster(source, sums, onFinding);
   return { ...sums, blocks, sessions, unknownTables: await unknownTables(source) };
 }

@@ -61,6 +61,49 @@ export interface MembersChanged {
 export interface DumpRequest {
 }
 
+/** Of one server: what it knows of garbage, and a pass of what it does about it unless `dry_run`. */
+export interface GarbageRequest {
+  dryRun: boolean;
+}
+
+export interface GarbageReply {
+  /** the leader of the metadata cluster */
+  cluster?:
+    | GarbageOfCluster
+    | undefined;
+  /** a block node */
+  node?: GarbageOfNode | undefined;
+}
+
+export interface GarbageOfCluster {
+  graceMs: number;
+  /** condemned */
+  inGraceBlocks: number;
+  inGraceBytes: number;
+  /** their grace has passed */
+  dueBlocks: number;
+  dueBytes: number;
+  deletingBlocks: number;
+  deletingBytes: number;
+  /** found without a row, since this leader leads */
+  unreferencedBlocks: number;
+  unreferencedBytes: number;
+  /** since the cluster was made; again when copies are found later */
+  reclaimedBlocks: number;
+  reclaimedBytes: number;
+}
+
+export interface GarbageOfNode {
+  id: string;
+  blocks: number;
+  storedBytes: number;
+  fileBytes: number;
+  deadBytes: number;
+  /** since the start */
+  deletedBlocks: number;
+  deletedBytes: number;
+}
+
 export interface ServerStatus {
   id: string;
   pid: number;
@@ -506,6 +549,389 @@ export const DumpRequest: MessageFns<DumpRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGarbageRequest(): GarbageRequest {
+  return { dryRun: false };
+}
+
+export const GarbageRequest: MessageFns<GarbageRequest> = {
+  encode(message: GarbageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dryRun !== false) {
+      writer.uint32(8).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GarbageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGarbageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGarbageReply(): GarbageReply {
+  return { cluster: undefined, node: undefined };
+}
+
+export const GarbageReply: MessageFns<GarbageReply> = {
+  encode(message: GarbageReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cluster !== undefined) {
+      GarbageOfCluster.encode(message.cluster, writer.uint32(10).fork()).join();
+    }
+    if (message.node !== undefined) {
+      GarbageOfNode.encode(message.node, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GarbageReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGarbageReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cluster = GarbageOfCluster.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.node = GarbageOfNode.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGarbageOfCluster(): GarbageOfCluster {
+  return {
+    graceMs: 0,
+    inGraceBlocks: 0,
+    inGraceBytes: 0,
+    dueBlocks: 0,
+    dueBytes: 0,
+    deletingBlocks: 0,
+    deletingBytes: 0,
+    unreferencedBlocks: 0,
+    unreferencedBytes: 0,
+    reclaimedBlocks: 0,
+    reclaimedBytes: 0,
+  };
+}
+
+export const GarbageOfCluster: MessageFns<GarbageOfCluster> = {
+  encode(message: GarbageOfCluster, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.graceMs !== 0) {
+      writer.uint32(8).uint64(message.graceMs);
+    }
+    if (message.inGraceBlocks !== 0) {
+      writer.uint32(16).uint64(message.inGraceBlocks);
+    }
+    if (message.inGraceBytes !== 0) {
+      writer.uint32(24).uint64(message.inGraceBytes);
+    }
+    if (message.dueBlocks !== 0) {
+      writer.uint32(32).uint64(message.dueBlocks);
+    }
+    if (message.dueBytes !== 0) {
+      writer.uint32(40).uint64(message.dueBytes);
+    }
+    if (message.deletingBlocks !== 0) {
+      writer.uint32(48).uint64(message.deletingBlocks);
+    }
+    if (message.deletingBytes !== 0) {
+      writer.uint32(56).uint64(message.deletingBytes);
+    }
+    if (message.unreferencedBlocks !== 0) {
+      writer.uint32(64).uint64(message.unreferencedBlocks);
+    }
+    if (message.unreferencedBytes !== 0) {
+      writer.uint32(72).uint64(message.unreferencedBytes);
+    }
+    if (message.reclaimedBlocks !== 0) {
+      writer.uint32(80).uint64(message.reclaimedBlocks);
+    }
+    if (message.reclaimedBytes !== 0) {
+      writer.uint32(88).uint64(message.reclaimedBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GarbageOfCluster {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGarbageOfCluster();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.graceMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.inGraceBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.inGraceBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.dueBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.dueBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.deletingBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.deletingBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.unreferencedBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.unreferencedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.reclaimedBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.reclaimedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGarbageOfNode(): GarbageOfNode {
+  return { id: "", blocks: 0, storedBytes: 0, fileBytes: 0, deadBytes: 0, deletedBlocks: 0, deletedBytes: 0 };
+}
+
+export const GarbageOfNode: MessageFns<GarbageOfNode> = {
+  encode(message: GarbageOfNode, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.blocks !== 0) {
+      writer.uint32(16).uint64(message.blocks);
+    }
+    if (message.storedBytes !== 0) {
+      writer.uint32(24).uint64(message.storedBytes);
+    }
+    if (message.fileBytes !== 0) {
+      writer.uint32(32).uint64(message.fileBytes);
+    }
+    if (message.deadBytes !== 0) {
+      writer.uint32(40).uint64(message.deadBytes);
+    }
+    if (message.deletedBlocks !== 0) {
+      writer.uint32(48).uint64(message.deletedBlocks);
+    }
+    if (message.deletedBytes !== 0) {
+      writer.uint32(56).uint64(message.deletedBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GarbageOfNode {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGarbageOfNode();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.blocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.storedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.fileBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.deadBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.deletedBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.deletedBytes = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;

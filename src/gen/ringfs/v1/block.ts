@@ -57,6 +57,7 @@ export interface BlockRequest {
     | { $case: "list"; value: ListBlocks }
     | { $case: "info"; value: NodeInfoRequest }
     | { $case: "hello"; value: BlockHello }
+    | { $case: "delete"; value: DeleteBlocks }
     | undefined;
 }
 
@@ -72,6 +73,7 @@ export interface BlockReply {
     | { $case: "info"; value: NodeInfo }
     | { $case: "hello"; value: BlockHelloReply }
     | { $case: "error"; value: BlockError }
+    | { $case: "delete"; value: DeleteReply }
     | undefined;
 }
 
@@ -99,6 +101,8 @@ export interface PutBlock {
   blockId: Uint8Array;
   data: Uint8Array;
   replicate: boolean;
+  /** a commit index that the uploader knows; a copy keeps the highest. See DeleteBlocks */
+  uploadedAt?: number | undefined;
 }
 
 export interface PutReply {
@@ -108,14 +112,35 @@ export interface PutReply {
 
 export interface GetBlock {
   blockId: Uint8Array;
+  withUploadedAt?: boolean | undefined;
 }
 
 export interface GetReply {
   data: Uint8Array;
+  /** of the copy, if asked for */
+  uploadedAt?: number | undefined;
 }
 
 export interface HasBlocks {
   blockIds: Uint8Array[];
+  /** not 0: the copies that are there count as put again with this index */
+  uploadedAt?: number | undefined;
+}
+
+/**
+ * Forget the copies here that were uploaded before commit index `before`, at which the metadata cluster decided that the
+ * blocks can go: whoever has uploaded one later may still refer to it.
+ */
+export interface DeleteBlocks {
+  blockIds: Uint8Array[];
+  before: number;
+}
+
+export interface DeleteReply {
+  deleted: number;
+  deletedBytes: number;
+  /** uploaded at `before` or later */
+  kept: number;
 }
 
 export interface HasReply {
@@ -225,6 +250,17 @@ export interface NodeInfo {
   underReplicated: number;
   /** full */
   readOnly: boolean;
+  /** of the segments, dead bytes included */
+  fileBytes?:
+    | number
+    | undefined;
+  /** not given back yet */
+  deadBytes?:
+    | number
+    | undefined;
+  /** by garbage collection, since the start */
+  deletedBlocks?: number | undefined;
+  deletedBytes?: number | undefined;
 }
 
 function createBaseBlockRequest(): BlockRequest {
@@ -260,6 +296,9 @@ export const BlockRequest: MessageFns<BlockRequest> = {
         break;
       case "hello":
         BlockHello.encode(message.body.value, writer.uint32(74).fork()).join();
+        break;
+      case "delete":
+        DeleteBlocks.encode(message.body.value, writer.uint32(82).fork()).join();
         break;
     }
     return writer;
@@ -350,6 +389,14 @@ export const BlockRequest: MessageFns<BlockRequest> = {
             message.body = { $case: "hello", value: BlockHello.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.body = { $case: "delete", value: DeleteBlocks.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -399,6 +446,9 @@ export const BlockReply: MessageFns<BlockReply> = {
         break;
       case "error":
         BlockError.encode(message.body.value, writer.uint32(82).fork()).join();
+        break;
+      case "delete":
+        DeleteReply.encode(message.body.value, writer.uint32(90).fork()).join();
         break;
     }
     return writer;
@@ -495,6 +545,14 @@ export const BlockReply: MessageFns<BlockReply> = {
             }
 
             message.body = { $case: "error", value: BlockError.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.body = { $case: "delete", value: DeleteReply.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -682,7 +740,7 @@ export const BlockHelloReply: MessageFns<BlockHelloReply> = {
 };
 
 function createBasePutBlock(): PutBlock {
-  return { blockId: new Uint8Array(0), data: new Uint8Array(0), replicate: false };
+  return { blockId: new Uint8Array(0), data: new Uint8Array(0), replicate: false, uploadedAt: undefined };
 }
 
 export const PutBlock: MessageFns<PutBlock> = {
@@ -695,6 +753,9 @@ export const PutBlock: MessageFns<PutBlock> = {
     }
     if (message.replicate !== false) {
       writer.uint32(24).bool(message.replicate);
+    }
+    if (message.uploadedAt !== undefined) {
+      writer.uint32(32).uint64(message.uploadedAt);
     }
     return writer;
   },
@@ -734,6 +795,14 @@ export const PutBlock: MessageFns<PutBlock> = {
             }
 
             message.replicate = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.uploadedAt = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -807,13 +876,16 @@ export const PutReply: MessageFns<PutReply> = {
 };
 
 function createBaseGetBlock(): GetBlock {
-  return { blockId: new Uint8Array(0) };
+  return { blockId: new Uint8Array(0), withUploadedAt: undefined };
 }
 
 export const GetBlock: MessageFns<GetBlock> = {
   encode(message: GetBlock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.blockId.length !== 0) {
       writer.uint32(10).bytes(message.blockId);
+    }
+    if (message.withUploadedAt !== undefined) {
+      writer.uint32(16).bool(message.withUploadedAt);
     }
     return writer;
   },
@@ -839,6 +911,14 @@ export const GetBlock: MessageFns<GetBlock> = {
             message.blockId = reader.bytes();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.withUploadedAt = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -853,13 +933,16 @@ export const GetBlock: MessageFns<GetBlock> = {
 };
 
 function createBaseGetReply(): GetReply {
-  return { data: new Uint8Array(0) };
+  return { data: new Uint8Array(0), uploadedAt: undefined };
 }
 
 export const GetReply: MessageFns<GetReply> = {
   encode(message: GetReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.data.length !== 0) {
       writer.uint32(10).bytes(message.data);
+    }
+    if (message.uploadedAt !== undefined) {
+      writer.uint32(16).uint64(message.uploadedAt);
     }
     return writer;
   },
@@ -885,6 +968,14 @@ export const GetReply: MessageFns<GetReply> = {
             message.data = reader.bytes();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.uploadedAt = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -899,13 +990,16 @@ export const GetReply: MessageFns<GetReply> = {
 };
 
 function createBaseHasBlocks(): HasBlocks {
-  return { blockIds: [] };
+  return { blockIds: [], uploadedAt: undefined };
 }
 
 export const HasBlocks: MessageFns<HasBlocks> = {
   encode(message: HasBlocks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.blockIds) {
       writer.uint32(10).bytes(v!);
+    }
+    if (message.uploadedAt !== undefined) {
+      writer.uint32(16).uint64(message.uploadedAt);
     }
     return writer;
   },
@@ -929,6 +1023,139 @@ export const HasBlocks: MessageFns<HasBlocks> = {
             }
 
             message.blockIds.push(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.uploadedAt = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteBlocks(): DeleteBlocks {
+  return { blockIds: [], before: 0 };
+}
+
+export const DeleteBlocks: MessageFns<DeleteBlocks> = {
+  encode(message: DeleteBlocks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.blockIds) {
+      writer.uint32(10).bytes(v!);
+    }
+    if (message.before !== 0) {
+      writer.uint32(16).uint64(message.before);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteBlocks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteBlocks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.blockIds.push(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.before = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteReply(): DeleteReply {
+  return { deleted: 0, deletedBytes: 0, kept: 0 };
+}
+
+export const DeleteReply: MessageFns<DeleteReply> = {
+  encode(message: DeleteReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.deleted !== 0) {
+      writer.uint32(8).uint32(message.deleted);
+    }
+    if (message.deletedBytes !== 0) {
+      writer.uint32(16).uint64(message.deletedBytes);
+    }
+    if (message.kept !== 0) {
+      writer.uint32(24).uint32(message.kept);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.deleted = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.deletedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kept = reader.uint32();
             continue;
           }
         }
@@ -1787,6 +2014,10 @@ function createBaseNodeInfo(): NodeInfo {
     repaired: 0,
     underReplicated: 0,
     readOnly: false,
+    fileBytes: undefined,
+    deadBytes: undefined,
+    deletedBlocks: undefined,
+    deletedBytes: undefined,
   };
 }
 
@@ -1836,6 +2067,18 @@ export const NodeInfo: MessageFns<NodeInfo> = {
     }
     if (message.readOnly !== false) {
       writer.uint32(120).bool(message.readOnly);
+    }
+    if (message.fileBytes !== undefined) {
+      writer.uint32(128).uint64(message.fileBytes);
+    }
+    if (message.deadBytes !== undefined) {
+      writer.uint32(136).uint64(message.deadBytes);
+    }
+    if (message.deletedBlocks !== undefined) {
+      writer.uint32(144).uint64(message.deletedBlocks);
+    }
+    if (message.deletedBytes !== undefined) {
+      writer.uint32(152).uint64(message.deletedBytes);
     }
     return writer;
   },
@@ -1971,6 +2214,38 @@ export const NodeInfo: MessageFns<NodeInfo> = {
             }
 
             message.readOnly = reader.bool();
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.fileBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.deadBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.deletedBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.deletedBytes = longToNumber(reader.uint64());
             continue;
           }
         }

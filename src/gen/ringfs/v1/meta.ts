@@ -6,7 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { Attr, BlockNodeInfo, Chunk, CommitResult, SetLock, Time } from "./namespace.ts";
+import { Attr, BlockCopy, BlockNodeInfo, Chunk, CommitResult, SetLock, Time } from "./namespace.ts";
 
 export const protobufPackage = "ringfs.v1";
 
@@ -31,6 +31,7 @@ export interface MetaRequest {
     | { $case: "openInodesReply"; value: OpenInodesReply }
     | { $case: "knownBlocks"; value: KnownBlocksRequest }
     | { $case: "goodbye"; value: Goodbye }
+    | { $case: "reconcileBlocks"; value: ReconcileBlocks }
     | { $case: "getLock"; value: GetLockRequest }
     | { $case: "lockWait"; value: LockWaitRequest }
     | undefined;
@@ -61,6 +62,7 @@ export interface MetaReply {
     | { $case: "notLeader"; value: NotLeader }
     | { $case: "error"; value: RequestError }
     | { $case: "goodbye"; value: GoodbyeReply }
+    | { $case: "reconcileBlocks"; value: ReconcileBlocksReply }
     | { $case: "getLock"; value: GetLockReply }
     | { $case: "lockWait"; value: LockWaitReply }
     | //
@@ -93,6 +95,8 @@ export interface HelloReply {
   leaseTtlMs: number;
   /** R of the block ring */
   replicas: number;
+  /** as in PingReply */
+  appliedIndex?: number | undefined;
 }
 
 export interface Ping {
@@ -104,6 +108,8 @@ export interface PingReply {
     | undefined;
   /** the leader has a quorum lease; false: do not extend the validity of cached data */
   leaseValid: boolean;
+  /** what is uploaded from now on counts as uploaded after this commit */
+  appliedIndex?: number | undefined;
 }
 
 /** The client ends its session: it uses nothing cached any more, and no commit of it may take effect from now on. */
@@ -294,6 +300,15 @@ export interface KnownBlocksReply {
   known: boolean[];
 }
 
+/** A block node's copies, for the leader to condemn those that no row knows. Those uploaded lately are left alone. */
+export interface ReconcileBlocks {
+  copies: BlockCopy[];
+}
+
+export interface ReconcileBlocksReply {
+  condemned: number;
+}
+
 /** F_GETLK: a lock that keeps `wanted` from being granted. */
 export interface GetLockRequest {
   /** F_RDLCK or F_WRLCK */
@@ -394,6 +409,9 @@ export const MetaRequest: MessageFns<MetaRequest> = {
         break;
       case "goodbye":
         Goodbye.encode(message.body.value, writer.uint32(138).fork()).join();
+        break;
+      case "reconcileBlocks":
+        ReconcileBlocks.encode(message.body.value, writer.uint32(146).fork()).join();
         break;
       case "getLock":
         GetLockRequest.encode(message.body.value, writer.uint32(242).fork()).join();
@@ -554,6 +572,14 @@ export const MetaRequest: MessageFns<MetaRequest> = {
             message.body = { $case: "goodbye", value: Goodbye.decode(reader, reader.uint32()) };
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.body = { $case: "reconcileBlocks", value: ReconcileBlocks.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 30: {
             if (tag !== 242) {
               break;
@@ -646,6 +672,9 @@ export const MetaReply: MessageFns<MetaReply> = {
         break;
       case "goodbye":
         GoodbyeReply.encode(message.body.value, writer.uint32(154).fork()).join();
+        break;
+      case "reconcileBlocks":
+        ReconcileBlocksReply.encode(message.body.value, writer.uint32(162).fork()).join();
         break;
       case "getLock":
         GetLockReply.encode(message.body.value, writer.uint32(242).fork()).join();
@@ -825,6 +854,14 @@ export const MetaReply: MessageFns<MetaReply> = {
             message.body = { $case: "goodbye", value: GoodbyeReply.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.body = { $case: "reconcileBlocks", value: ReconcileBlocksReply.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 30: {
             if (tag !== 242) {
               break;
@@ -953,7 +990,15 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseHelloReply(): HelloReply {
-  return { session: 0, clusterId: "", time: undefined, sessionTtlMs: 0, leaseTtlMs: 0, replicas: 0 };
+  return {
+    session: 0,
+    clusterId: "",
+    time: undefined,
+    sessionTtlMs: 0,
+    leaseTtlMs: 0,
+    replicas: 0,
+    appliedIndex: undefined,
+  };
 }
 
 export const HelloReply: MessageFns<HelloReply> = {
@@ -975,6 +1020,9 @@ export const HelloReply: MessageFns<HelloReply> = {
     }
     if (message.replicas !== 0) {
       writer.uint32(48).uint32(message.replicas);
+    }
+    if (message.appliedIndex !== undefined) {
+      writer.uint32(56).uint64(message.appliedIndex);
     }
     return writer;
   },
@@ -1040,6 +1088,14 @@ export const HelloReply: MessageFns<HelloReply> = {
             message.replicas = reader.uint32();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.appliedIndex = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1089,7 +1145,7 @@ export const Ping: MessageFns<Ping> = {
 };
 
 function createBasePingReply(): PingReply {
-  return { time: undefined, leaseValid: false };
+  return { time: undefined, leaseValid: false, appliedIndex: undefined };
 }
 
 export const PingReply: MessageFns<PingReply> = {
@@ -1099,6 +1155,9 @@ export const PingReply: MessageFns<PingReply> = {
     }
     if (message.leaseValid !== false) {
       writer.uint32(16).bool(message.leaseValid);
+    }
+    if (message.appliedIndex !== undefined) {
+      writer.uint32(24).uint64(message.appliedIndex);
     }
     return writer;
   },
@@ -1130,6 +1189,14 @@ export const PingReply: MessageFns<PingReply> = {
             }
 
             message.leaseValid = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.appliedIndex = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -2984,6 +3051,98 @@ export const KnownBlocksReply: MessageFns<KnownBlocksReply> = {
             }
 
             break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReconcileBlocks(): ReconcileBlocks {
+  return { copies: [] };
+}
+
+export const ReconcileBlocks: MessageFns<ReconcileBlocks> = {
+  encode(message: ReconcileBlocks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.copies) {
+      BlockCopy.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReconcileBlocks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReconcileBlocks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.copies.push(BlockCopy.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReconcileBlocksReply(): ReconcileBlocksReply {
+  return { condemned: 0 };
+}
+
+export const ReconcileBlocksReply: MessageFns<ReconcileBlocksReply> = {
+  encode(message: ReconcileBlocksReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.condemned !== 0) {
+      writer.uint32(8).uint32(message.condemned);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReconcileBlocksReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReconcileBlocksReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.condemned = reader.uint32();
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {

@@ -342,6 +342,8 @@ export interface Commit {
   ops: Op[];
   /** blocks that the client did not upload because it believes they are stored */
   assumedBlocks: Uint8Array[];
+  /** the blocks in `ops` were put with this commit index or a higher one */
+  uploadedAt?: number | undefined;
 }
 
 /** An inode as it is after the commit. */
@@ -415,6 +417,9 @@ export interface Command {
     | { $case: "reapOrphan"; value: ReapOrphan }
     | { $case: "registerBlockNode"; value: RegisterBlockNode }
     | { $case: "initCluster"; value: InitCluster }
+    | { $case: "condemnBlocks"; value: CondemnBlocks }
+    | { $case: "markBlocks"; value: MarkBlocks }
+    | { $case: "dropBlocks"; value: DropBlocks }
     | undefined;
 }
 
@@ -435,6 +440,41 @@ export interface ExpireSessions {
 export interface ReapOrphan {
   ino: number;
   chunksMax: number;
+}
+
+/** A copy that a block node has. */
+export interface BlockCopy {
+  blockId: Uint8Array;
+  length: number;
+  uploadedAt: number;
+}
+
+/** Garbage collection. Copies without a row get one that says condemned. */
+export interface CondemnBlocks {
+  copies: BlockCopy[];
+}
+
+/**
+ * Condemned blocks that have had their grace: from now on, only a commit whose blocks were uploaded at this entry's index or
+ * later brings them back, and copies uploaded before it may be deleted.
+ */
+export interface MarkBlocks {
+  blocks: CondemnedBlock[];
+}
+
+export interface CondemnedBlock {
+  blockId: Uint8Array;
+  condemnedAt: number;
+}
+
+/** Forget the marked blocks: their copies were deleted, as far as nodes could be reached. */
+export interface DropBlocks {
+  blocks: MarkedBlock[];
+}
+
+export interface MarkedBlock {
+  blockId: Uint8Array;
+  markedAt: number;
 }
 
 export interface RegisterBlockNode {
@@ -2926,7 +2966,16 @@ export const DentryTarget: MessageFns<DentryTarget> = {
 };
 
 function createBaseCommit(): Commit {
-  return { session: 0, sequence: 0, ackedBelow: 0, time: undefined, preconditions: [], ops: [], assumedBlocks: [] };
+  return {
+    session: 0,
+    sequence: 0,
+    ackedBelow: 0,
+    time: undefined,
+    preconditions: [],
+    ops: [],
+    assumedBlocks: [],
+    uploadedAt: undefined,
+  };
 }
 
 export const Commit: MessageFns<Commit> = {
@@ -2951,6 +3000,9 @@ export const Commit: MessageFns<Commit> = {
     }
     for (const v of message.assumedBlocks) {
       writer.uint32(58).bytes(v!);
+    }
+    if (message.uploadedAt !== undefined) {
+      writer.uint32(64).uint64(message.uploadedAt);
     }
     return writer;
   },
@@ -3022,6 +3074,14 @@ export const Commit: MessageFns<Commit> = {
             }
 
             message.assumedBlocks.push(reader.bytes());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.uploadedAt = longToNumber(reader.uint64());
             continue;
           }
         }
@@ -3529,6 +3589,15 @@ export const Command: MessageFns<Command> = {
       case "initCluster":
         InitCluster.encode(message.body.value, writer.uint32(50).fork()).join();
         break;
+      case "condemnBlocks":
+        CondemnBlocks.encode(message.body.value, writer.uint32(58).fork()).join();
+        break;
+      case "markBlocks":
+        MarkBlocks.encode(message.body.value, writer.uint32(66).fork()).join();
+        break;
+      case "dropBlocks":
+        DropBlocks.encode(message.body.value, writer.uint32(74).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3592,6 +3661,30 @@ export const Command: MessageFns<Command> = {
             }
 
             message.body = { $case: "initCluster", value: InitCluster.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.body = { $case: "condemnBlocks", value: CondemnBlocks.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.body = { $case: "markBlocks", value: MarkBlocks.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.body = { $case: "dropBlocks", value: DropBlocks.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -3777,6 +3870,326 @@ export const ReapOrphan: MessageFns<ReapOrphan> = {
             }
 
             message.chunksMax = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBlockCopy(): BlockCopy {
+  return { blockId: new Uint8Array(0), length: 0, uploadedAt: 0 };
+}
+
+export const BlockCopy: MessageFns<BlockCopy> = {
+  encode(message: BlockCopy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.blockId.length !== 0) {
+      writer.uint32(10).bytes(message.blockId);
+    }
+    if (message.length !== 0) {
+      writer.uint32(16).uint32(message.length);
+    }
+    if (message.uploadedAt !== 0) {
+      writer.uint32(24).uint64(message.uploadedAt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockCopy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockCopy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.blockId = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.length = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.uploadedAt = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCondemnBlocks(): CondemnBlocks {
+  return { copies: [] };
+}
+
+export const CondemnBlocks: MessageFns<CondemnBlocks> = {
+  encode(message: CondemnBlocks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.copies) {
+      BlockCopy.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CondemnBlocks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCondemnBlocks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.copies.push(BlockCopy.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseMarkBlocks(): MarkBlocks {
+  return { blocks: [] };
+}
+
+export const MarkBlocks: MessageFns<MarkBlocks> = {
+  encode(message: MarkBlocks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.blocks) {
+      CondemnedBlock.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MarkBlocks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMarkBlocks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.blocks.push(CondemnedBlock.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCondemnedBlock(): CondemnedBlock {
+  return { blockId: new Uint8Array(0), condemnedAt: 0 };
+}
+
+export const CondemnedBlock: MessageFns<CondemnedBlock> = {
+  encode(message: CondemnedBlock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.blockId.length !== 0) {
+      writer.uint32(10).bytes(message.blockId);
+    }
+    if (message.condemnedAt !== 0) {
+      writer.uint32(16).uint64(message.condemnedAt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CondemnedBlock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCondemnedBlock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.blockId = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.condemnedAt = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDropBlocks(): DropBlocks {
+  return { blocks: [] };
+}
+
+export const DropBlocks: MessageFns<DropBlocks> = {
+  encode(message: DropBlocks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.blocks) {
+      MarkedBlock.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropBlocks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropBlocks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.blocks.push(MarkedBlock.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseMarkedBlock(): MarkedBlock {
+  return { blockId: new Uint8Array(0), markedAt: 0 };
+}
+
+export const MarkedBlock: MessageFns<MarkedBlock> = {
+  encode(message: MarkedBlock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.blockId.length !== 0) {
+      writer.uint32(10).bytes(message.blockId);
+    }
+    if (message.markedAt !== 0) {
+      writer.uint32(16).uint64(message.markedAt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MarkedBlock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMarkedBlock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.blockId = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.markedAt = longToNumber(reader.uint64());
             continue;
           }
         }

@@ -58,11 +58,24 @@ export interface BlockRow {
   /** commit index at which refs became 0; 0 while the block is live */
   condemnedAt: number;
   version: number;
+  /** while condemned: only an upload with this commit index or a higher one counts */
+  fence?: number | undefined;
 }
 
 /** Index of condemned blocks by the commit index that condemned them. */
 export interface CondemnedRow {
   length: number;
+  /** copies uploaded before this index are being deleted; 0: not yet */
+  markedAt?: number | undefined;
+}
+
+/** What garbage collection has done. */
+export interface ReclaimRow {
+  /** highest marked_at of the blocks dropped: of a block without a row, only an upload from here on counts */
+  floor: number;
+  droppedBlocks: number;
+  droppedBytes: number;
+  version: number;
 }
 
 export interface SessionRow {
@@ -469,7 +482,7 @@ export const BitmapRow: MessageFns<BitmapRow> = {
 };
 
 function createBaseBlockRow(): BlockRow {
-  return { refs: 0, length: 0, condemnedAt: 0, version: 0 };
+  return { refs: 0, length: 0, condemnedAt: 0, version: 0, fence: undefined };
 }
 
 export const BlockRow: MessageFns<BlockRow> = {
@@ -485,6 +498,9 @@ export const BlockRow: MessageFns<BlockRow> = {
     }
     if (message.version !== 0) {
       writer.uint32(32).uint64(message.version);
+    }
+    if (message.fence !== undefined) {
+      writer.uint32(40).uint64(message.fence);
     }
     return writer;
   },
@@ -534,6 +550,14 @@ export const BlockRow: MessageFns<BlockRow> = {
             message.version = longToNumber(reader.uint64());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.fence = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -548,13 +572,16 @@ export const BlockRow: MessageFns<BlockRow> = {
 };
 
 function createBaseCondemnedRow(): CondemnedRow {
-  return { length: 0 };
+  return { length: 0, markedAt: undefined };
 }
 
 export const CondemnedRow: MessageFns<CondemnedRow> = {
   encode(message: CondemnedRow, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.length !== 0) {
       writer.uint32(8).uint32(message.length);
+    }
+    if (message.markedAt !== undefined) {
+      writer.uint32(16).uint64(message.markedAt);
     }
     return writer;
   },
@@ -578,6 +605,93 @@ export const CondemnedRow: MessageFns<CondemnedRow> = {
             }
 
             message.length = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.markedAt = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReclaimRow(): ReclaimRow {
+  return { floor: 0, droppedBlocks: 0, droppedBytes: 0, version: 0 };
+}
+
+export const ReclaimRow: MessageFns<ReclaimRow> = {
+  encode(message: ReclaimRow, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.floor !== 0) {
+      writer.uint32(8).uint64(message.floor);
+    }
+    if (message.droppedBlocks !== 0) {
+      writer.uint32(16).uint64(message.droppedBlocks);
+    }
+    if (message.droppedBytes !== 0) {
+      writer.uint32(24).uint64(message.droppedBytes);
+    }
+    if (message.version !== 0) {
+      writer.uint32(32).uint64(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReclaimRow {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReclaimRow();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.floor = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.droppedBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.droppedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.version = longToNumber(reader.uint64());
             continue;
           }
         }

@@ -23,7 +23,15 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { ChangeMembersReply, ChangeMembersRequest, DumpRequest, ServerStatus, StatusRequest } from "./admin.ts";
+import {
+  ChangeMembersReply,
+  ChangeMembersRequest,
+  DumpRequest,
+  GarbageReply,
+  GarbageRequest,
+  ServerStatus,
+  StatusRequest,
+} from "./admin.ts";
 import { BlockReply, BlockRequest } from "./block.ts";
 import { MetaReply, MetaRequest } from "./meta.ts";
 import { RaftAck, RaftEnvelope, SnapshotDone, SnapshotPart } from "./raft.ts";
@@ -180,12 +188,22 @@ export const AdminService = {
     responseSerialize: (value: SnapshotPart): Buffer => Buffer.from(SnapshotPart.encode(value).finish()),
     responseDeserialize: (value: Buffer): SnapshotPart => SnapshotPart.decode(value),
   },
+  garbage: {
+    path: "/ringfs.v1.Admin/Garbage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GarbageRequest): Buffer => Buffer.from(GarbageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GarbageRequest => GarbageRequest.decode(value),
+    responseSerialize: (value: GarbageReply): Buffer => Buffer.from(GarbageReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GarbageReply => GarbageReply.decode(value),
+  },
 } as const;
 
 export interface AdminServer extends UntypedServiceImplementation {
   status: handleUnaryCall<StatusRequest, ServerStatus>;
   changeMembers: handleUnaryCall<ChangeMembersRequest, ChangeMembersReply>;
   dump: handleServerStreamingCall<DumpRequest, SnapshotPart>;
+  garbage: handleUnaryCall<GarbageRequest, GarbageReply>;
 }
 
 export interface AdminClient extends Client {
@@ -221,6 +239,21 @@ export interface AdminClient extends Client {
   ): ClientUnaryCall;
   dump(request: DumpRequest, options?: Partial<CallOptions>): ClientReadableStream<SnapshotPart>;
   dump(request: DumpRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<SnapshotPart>;
+  garbage(
+    request: GarbageRequest,
+    callback: (error: ServiceError | null, response: GarbageReply) => void,
+  ): ClientUnaryCall;
+  garbage(
+    request: GarbageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GarbageReply) => void,
+  ): ClientUnaryCall;
+  garbage(
+    request: GarbageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GarbageReply) => void,
+  ): ClientUnaryCall;
 }
 
 export const AdminClient = makeGenericClientConstructor(AdminService, "ringfs.v1.Admin") as unknown as {

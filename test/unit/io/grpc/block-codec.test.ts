@@ -23,10 +23,13 @@ describe('the codec of messages that carry blocks', () => {
       const data = new Uint8Array(size).fill(id & 0xff);
       const request: BlockRequest = {
         id,
-        body: { $case: 'put', value: { blockId: new Uint8Array(32).fill(7), data, replicate } },
+        body: {
+          $case: 'put',
+          value: { blockId: new Uint8Array(32).fill(7), data, replicate, uploadedAt: id },
+        },
       };
       assert.deepEqual(BlockRequest.decode(framed(serializeBlockRequest(request))), request);
-      const reply: BlockReply = { id, body: { $case: 'get', value: { data } } };
+      const reply: BlockReply = { id, body: { $case: 'get', value: { data, uploadedAt: id } } };
       assert.deepEqual(BlockReply.decode(framed(serializeBlockReply(reply))), reply);
     });
     fc.assert(property, { numRuns: 60 });

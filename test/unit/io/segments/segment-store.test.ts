@@ -196,7 +196,9 @@ describe('segment store', () => {
       await flipByte(fixture.path(1), image.length + 10);
       fixture.kv.rows.clear();
       store = await fixture.open();
-      assert.deepEqual(await store.list(undefined, undefined, 10), [{ id: inner.id, length: 1000 }]);
+      assert.deepEqual(await store.list(undefined, undefined, 10), [
+        { id: inner.id, length: 1000, uploadedAt: 0 },
+      ]);
       await store.close();
     }));
 
