@@ -2,7 +2,7 @@ import { ROOT_INO } from '../../../base/ids.ts';
 import { FORMAT_VERSION } from '../cluster.ts';
 import { inodeKey, TABLE } from '../keys.ts';
 import { readCluster, readCounters } from '../read.ts';
-import { BLOCK_NODE, RECLAIM, RECLAIM } from '../rows.ts';
+import { BLOCK_NODE, RECLAIM } from '../rows.ts';
 import type { RowSource } from '../types.ts';
 import { checkBlocks, checkChunkIndex } from './content.ts';
 import type { OnFinding } from './finding.ts';
