@@ -81,10 +81,7 @@ function learn(state: FileState, unknown: File, file: File): FileState | undefin
 }
 
 /** The state in which the places have the files that an answer says, if that can be. */
-function learnPlaces(
-  state: FileState,
-  places: readonly (readonly [string, File])[],
-): FileState | undefined {
+function learnPlaces(state: FileState, places: readonly (readonly [string, File])[]): FileState | undefined {
   let now: FileState | undefined = state;
   for (const [path, file] of places) {
     const known = now.names.get(path);
@@ -96,6 +93,8 @@ function learnPlaces(
   }
   return now;
 }
+
+const READS: ReadonlySet<string> = new Set(['lookup', 'list', 'stat', 'read']);
 
 /** Files of some directories: names, links and content. An inode without a name may go away at any time. */
 export const fileModel: SequentialModel<FileState, FileInput, FileOutput> = {
@@ -116,6 +115,8 @@ export const fileModel: SequentialModel<FileState, FileInput, FileOutput> = {
     const done = steps(input, output)(learned);
     return done !== undefined && sameOutput(done.output, output) ? done.state : undefined;
   },
+
+  changesNothing: (input, output) => (output.ok ? READS.has(input.kind) : output.error !== 'ESTALE'),
 
   key(state) {
     state.key ??= [

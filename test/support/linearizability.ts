@@ -17,6 +17,8 @@ export interface SequentialModel<State, Input, Output> {
   /** The state after `input` was answered with `output`, or undefined if it could not have been. With an unknown output: the
    * state after whatever it does, or undefined if it does nothing. */
   step(state: State, input: Input, output: Output | undefined): State | undefined;
+  /** No state is changed by `input` when it is answered with `output`. */
+  changesNothing(input: Input, output: Output): boolean;
   /** Equal for equal states. */
   key(state: State): string;
 }
@@ -43,8 +45,8 @@ interface Frame<State> {
 
 /**
  * Whether one order of the operations, in which none comes before one that had returned before it was called, explains all answers: the search
- * of Wing and Gong (1993) with Lowe's memory of what was tried (2017). An operation that can come next and changes nothing
- * is taken at once, since whatever follows could follow after it as well. Exponential at worst, hence `stepsMax`.
+ * of Wing and Gong (1993) with Lowe's memory of what was tried (2017). An operation that can come next and never changes
+ * anything is taken at once, since whatever follows could follow after it as well. Exponential at worst, hence `stepsMax`.
  */
 export function checkLinearizable<State, Input, Output>(
   model: SequentialModel<State, Input, Output>,
@@ -68,6 +70,7 @@ class Search<State, Input, Output> {
   #left: number;
   #steps = 0;
   #best: number[] = [];
+  #bestDepth = 0;
 
   constructor(
     model: SequentialModel<State, Input, Output>,
@@ -118,17 +121,17 @@ class Search<State, Input, Output> {
     return { verdict, steps: this.#steps, order: this.#best.map((at) => this.#at(at)), stuck };
   }
 
-  /** Enters `state`, together with every operation that can be taken without changing it. */
+  /** Enters `state`, together with every operation that can be taken now and changes nothing. */
   #push(state: State, taken: readonly number[]): void {
     const all = [...taken];
-    const own = this.#model.key(state);
     let candidates = this.#candidates();
     for (let changed = true; changed; ) {
       changed = false;
       for (const at of candidates) {
-        if (at >= this.#known.length) continue;
-        const next = this.#step(state, at);
-        if (next === undefined || (next !== state && this.#model.key(next) !== own)) continue;
+        const { input, output } = this.#at(at);
+        if (output === undefined || !this.#model.changesNothing(input, output)) continue;
+        // What teaches something about earlier unknown outcomes is a step of its own.
+        if (this.#step(state, at) !== state) continue;
         this.#take(at);
         all.push(at);
         changed = true;
@@ -137,9 +140,9 @@ class Search<State, Input, Output> {
     }
     this.#stack.push({ state, candidates, next: 0, taken: all });
     const depth = this.#known.length - this.#left;
-    if (depth > this.#best.filter((at) => at < this.#known.length).length) {
-      this.#best = this.#stack.flatMap((frame) => frame.taken);
-    }
+    if (depth <= this.#bestDepth) return;
+    this.#bestDepth = depth;
+    this.#best = this.#stack.flatMap((frame) => frame.taken);
   }
 
   /** What may come next: called before the earliest return of what is left. The unlikely last. */

@@ -30,5 +30,6 @@ export const lockModel: SequentialModel<Held, LockInput, LockOutput> = {
     if (refused) return undefined;
     return new Map(held).set(input.owner, input.exclusive ? 'x' : 's');
   },
+  changesNothing: (_input, output) => output === 'refused',
   key: (held) => [...held].sort().join(),
 };

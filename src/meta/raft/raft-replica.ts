@@ -420,6 +420,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     const { core, loop, compactor, snapshots, membership } = this.#require();
     core.tick();
     membership.tick();
+    this.#members.tick();
     loop.kick();
     compactor.consider(snapshots.sending);
     if (this.#leadership.term === undefined) this.#considerLeading();

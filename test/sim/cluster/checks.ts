@@ -128,7 +128,8 @@ export class ClusterChecks {
   #onLogWrite(id: string, batch: readonly KvWrite[], log: MemoryKvStore): void {
     for (const write of batch) {
       if (write.key[0] === SNAPSHOT_META_KEY[0]) this.#world.counts.compactions += 1;
-      if (write.type !== 'put' || write.key.length !== ENTRY_KEY_BYTES || write.key[0] !== ENTRY_PREFIX) continue;
+      if (write.type !== 'put' || write.key.length !== ENTRY_KEY_BYTES || write.key[0] !== ENTRY_PREFIX)
+        continue;
       const entry = decodeEntry(unseal(write.key, write.value));
       const previous = termAt(log, entry.index - 1);
       if (previous === undefined) continue;
@@ -224,7 +225,9 @@ export class ClusterChecks {
   }
 
   #broken(id: string, what: string): void {
-    this.#world.fail(new Violation('promise', `${id} sent what depends on ${what}, which is not on its disk`));
+    this.#world.fail(
+      new Violation('promise', `${id} sent what depends on ${what}, which is not on its disk`),
+    );
   }
 
   #onLeader(id: string, term: number, disk: SimDisk): void {

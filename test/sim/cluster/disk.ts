@@ -31,7 +31,9 @@ export class SimDisk {
   /** Fails the next read of a state. */
   nextReadFails = false;
   /** Changes what is written, for planted mistakes. */
-  tamper: ((batch: readonly KvWrite[], options: { readonly sync: boolean }) => { readonly sync: boolean }) | undefined;
+  tamper:
+    | ((batch: readonly KvWrite[], options: { readonly sync: boolean }) => { readonly sync: boolean })
+    | undefined;
 
   constructor(random: Random, syncMs: number) {
     this.#random = random;
@@ -142,6 +144,7 @@ function never<T>(): Promise<T> {
 
 async function all(store: KvStore): Promise<Pair[]> {
   const rows: Pair[] = [];
-  for await (const pair of store.scan({ gte: new Uint8Array(0), lt: Uint8Array.of(0xff, 0xff) })) rows.push(pair);
+  for await (const pair of store.scan({ gte: new Uint8Array(0), lt: Uint8Array.of(0xff, 0xff) }))
+    rows.push(pair);
   return rows;
 }

@@ -33,7 +33,11 @@ export interface Breakable {
 /** Breaks things at the rates of the profile, each kind by luck of its own, and mends them after a while. */
 export class Faults {
   readonly #target: Breakable;
-  readonly #kinds: readonly { readonly name: OptionName; readonly random: Random; readonly strike: (random: Random) => void }[];
+  readonly #kinds: readonly {
+    readonly name: OptionName;
+    readonly random: Random;
+    readonly strike: (random: Random) => void;
+  }[];
 
   constructor(target: Breakable) {
     const { world } = target;
@@ -124,7 +128,9 @@ export class Faults {
       for (const id of sides.keys()) sides.set(id, id === leader.id ? 0 : 1);
     }
     const ids = [...sides.keys()];
-    const cuts = ids.flatMap((a) => ids.filter((b) => sides.get(a) !== sides.get(b)).map((b) => [a, b] as const));
+    const cuts = ids.flatMap((a) =>
+      ids.filter((b) => sides.get(a) !== sides.get(b)).map((b) => [a, b] as const),
+    );
     for (const [a, b] of cuts) this.#target.cutRaft(a, b);
     world.trace(`partition ${ids.map((id) => `${id}:${sides.get(id)}`).join(' ')}`);
     for (const client of this.#target.clientNames()) {
@@ -177,7 +183,8 @@ export class Faults {
       else this.#target.cutRpc(address, name, both);
     }
     this.#target.world.trace(`${name} is cut off`);
-    this.#later(200 + random.below(5_000), () => this.#target.healRpc());
+    const { clientCutMs } = this.#target.world.options;
+    this.#later(200 + random.below(clientCutMs), () => this.#target.healRpc());
   }
 
   #crashClient(random: Random): void {
@@ -230,7 +237,10 @@ export class Faults {
   /** Its operator stops the server, and it never comes back. */
   #retireLater(id: string): void {
     this.#later(RETIRE_MS, () => {
-      this.#target.servers().find((server) => server.id === id)?.retire();
+      this.#target
+        .servers()
+        .find((server) => server.id === id)
+        ?.retire();
     });
   }
 

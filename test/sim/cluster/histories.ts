@@ -79,7 +79,11 @@ export class Histories {
     }
   }
 
-  #checkPart<S, I, O>(part: string, model: SequentialModel<S, I, O>, operations: readonly Operation<I, O>[]): void {
+  #checkPart<S, I, O>(
+    part: string,
+    model: SequentialModel<S, I, O>,
+    operations: readonly Operation<I, O>[],
+  ): void {
     const { verdict, steps, order, stuck } = checkLinearizable(model, operations);
     this.#world.trace(`${part}: ${operations.length} operations, ${verdict} in ${steps} steps`);
     if (verdict === 'unknown') this.#world.counts.undecided += 1;
@@ -99,6 +103,8 @@ export class Histories {
 function show(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value);
   return Object.entries(value)
-    .map(([name, field]) => (name === 'kind' || name === 'error' ? String(field) : `${name} ${String(field)}`))
+    .map(([name, field]) =>
+      name === 'kind' || name === 'error' ? String(field) : `${name} ${String(field)}`,
+    )
     .join(' ');
 }

@@ -32,6 +32,7 @@ export const DEFAULTS = {
   streamBreaks: 0.3,
   /** A client is cut off from all servers. */
   clientCuts: 0.08,
+  clientCutMs: 5_000,
   clientCrashes: 0.02,
   /** Two groups of servers, clients with either. */
   partitions: 0.12,
@@ -126,6 +127,18 @@ const PROFILES: Readonly<Record<string, Partial<SimOptions>>> = {
     transfers: 0.4,
     kills: 0.15,
     partitions: 0.1,
+  },
+  /** Long enough that the sessions of clients which died or were cut off end, and with them their locks. */
+  sessions: {
+    ...NO_FAULTS,
+    seconds: 45,
+    thinkMs: 350,
+    locking: 0.5,
+    clientCuts: 0.1,
+    clientCutMs: 40_000,
+    clientCrashes: 0.06,
+    kills: 0.03,
+    transfers: 0.03,
   },
   calm: NO_FAULTS,
 };

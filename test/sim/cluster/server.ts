@@ -1,5 +1,5 @@
-import type { ServerId } from '../../../src/base/ids.ts';
 import { equalBytes } from '../../../src/base/bytes.ts';
+import type { ServerId } from '../../../src/base/ids.ts';
 import type { Random } from '../../../src/base/random.ts';
 import type { MetaReply, MetaRequest } from '../../../src/gen/ringfs/v1/meta.ts';
 import { MetaServer } from '../../../src/meta/meta-server.ts';

@@ -27,8 +27,8 @@ const LEASE_CHECK_MS = 50;
 export interface RunOptions {
   /** A planted mistake, which a checker has to find. */
   readonly mutation?: Mutation;
-  /** Checks that say nothing, so that another one has to find a mistake. */
-  readonly ignore?: readonly string[];
+  /** Only these checks speak. Default: all. */
+  readonly only?: readonly string[];
   readonly onTrace?: (line: string) => void;
 }
 
@@ -167,7 +167,11 @@ class Simulation implements Breakable {
       for (const client of this.#clients.values()) if (client.running > 0) return false;
       return this.#agree();
     };
-    await this.#until(quiet, HEAL_MS_MAX, () => `operations do not end, or replicas do not agree: ${this.#state()}`);
+    await this.#until(
+      quiet,
+      HEAL_MS_MAX,
+      () => `operations do not end, or replicas do not agree: ${this.#state()}`,
+    );
   }
 
   #agree(): boolean {
@@ -185,7 +189,8 @@ class Simulation implements Breakable {
     const lines: string[] = [];
     for (const server of this.#servers.values()) {
       const { replica } = server;
-      const what = replica === undefined ? 'down' : JSON.stringify({ ...replica.status(), ...replica.health() });
+      const what =
+        replica === undefined ? 'down' : JSON.stringify({ ...replica.status(), ...replica.health() });
       lines.push(`${server.id}: ${what}`);
     }
     for (const client of this.#clients.values()) {
@@ -209,7 +214,11 @@ class Simulation implements Breakable {
       }
     };
     await this.#resolve(look(), HEAL_MS_MAX, 'the audit');
-    await this.#until(() => this.#agree(), HEAL_MS_MAX, () => `replicas do not agree: ${this.#state()}`);
+    await this.#until(
+      () => this.#agree(),
+      HEAL_MS_MAX,
+      () => `replicas do not agree: ${this.#state()}`,
+    );
   }
 
   /** Two leases at one time would let two leaders answer. */
@@ -246,7 +255,11 @@ class Simulation implements Breakable {
     this.world.queue.after(ms, () => {
       over = true;
     });
-    await this.#until(() => over || this.world.nowMs > end, ms + 1, () => 'time does not pass');
+    await this.#until(
+      () => over || this.world.nowMs > end,
+      ms + 1,
+      () => 'time does not pass',
+    );
   }
 
   async #resolve<T>(promise: Promise<T>, limitMs: number, what: string): Promise<T> {
@@ -255,7 +268,11 @@ class Simulation implements Breakable {
       done = true;
     };
     promise.then(finish, finish);
-    await this.#until(() => done, limitMs, () => `${what} does not end: ${this.#state()}`);
+    await this.#until(
+      () => done,
+      limitMs,
+      () => `${what} does not end: ${this.#state()}`,
+    );
     return await promise;
   }
 
@@ -333,7 +350,7 @@ class Simulation implements Breakable {
       wrapReplica: (replica) => this.#mutation?.replica?.(replica, this.world) ?? replica,
     };
     const server = new SimServer(components, { id, clusterId: CLUSTER_ID, founders });
-    this.#mutation?.disk?.(server.disk, this.world);
+    this.#mutation?.disk?.(server.disk);
     this.#servers.set(id, server);
     return server;
   }
@@ -342,7 +359,7 @@ class Simulation implements Breakable {
     this.#clientsEver += 1;
     const connector = (name: string): RpcConnector<MetaRequest, MetaReply> => {
       const real = this.#network.connector(name);
-      return this.#mutation?.connector?.(real, this.world) ?? real;
+      return this.#mutation?.connector?.(real) ?? real;
     };
     const components: SimClientComponents = {
       world: this.world,

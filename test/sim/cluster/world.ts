@@ -23,7 +23,7 @@ export class SimWorld {
   readonly options: SimOptions;
   readonly queue = new EventQueue();
   readonly counts = noCounts();
-  readonly #ignored: ReadonlySet<string>;
+  readonly #only: readonly string[] | undefined;
   readonly #lines: string[] = [];
   readonly #onTrace: ((line: string) => void) | undefined;
   #hashes: [number, number] = [0x811c9dc5, 0x01234567];
@@ -36,11 +36,11 @@ export class SimWorld {
   constructor(
     seed: number,
     options: SimOptions,
-    more: { readonly ignore?: readonly string[]; readonly onTrace?: (line: string) => void } = {},
+    more: { readonly only?: readonly string[]; readonly onTrace?: (line: string) => void } = {},
   ) {
     this.seed = seed;
     this.options = options;
-    this.#ignored = new Set(more.ignore);
+    this.#only = more.only;
     this.#onTrace = more.onTrace;
   }
 
@@ -65,7 +65,7 @@ export class SimWorld {
   }
 
   fail(violation: Violation): void {
-    if (this.#ignored.has(violation.check)) return;
+    if (this.#only?.includes(violation.check) === false) return;
     if (this.violation === undefined) this.trace(`VIOLATION ${violation.message}`);
     this.violation ??= violation;
   }
