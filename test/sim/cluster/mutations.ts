@@ -10,6 +10,9 @@ import type { SimDisk } from './disk.ts';
 import type { LinkTampering } from './links.ts';
 import type { SimWorld } from './world.ts';
 
+/** How long a deposed leader does not notice. */
+const DEPOSED_MS = 6_000;
+
 type Connector = RpcConnector<MetaRequest, MetaReply>;
 
 /** A mistake planted between the parts of the product; the parts themselves know nothing of it. */
@@ -46,33 +49,34 @@ async function* withoutRows(
   yield* encodeSnapshot(header, all());
 }
 
-/** The leader tells followers that what it sends is committed, as soon as `enough` of them have it. */
-function earlyCommit(
-  world: SimWorld,
-  enough: (matches: number, ofOldTerm: boolean) => boolean,
-): LinkTampering {
-  /** By leader and term: what each follower has. */
-  const matches = new Map<string, Map<string, number>>();
+/** The leader tells a follower that what one follower has of an earlier term is committed. In a cluster of three that is a majority. */
+function commitOldTerms(world: SimWorld): LinkTampering {
+  /** By leader, term and follower. */
+  const matches = new Map<string, number>();
   const terms = new Map<number, number>();
-  const key = (leader: string, term: number): string => `${leader}:${term}`;
   return {
     outgoing(message) {
-      const { type, from, to, term } = message;
+      const { type, from, to, term, commit } = message;
       for (const entry of message.entries) terms.set(entry.index, entry.term);
       if (type === RaftMessageType.APPEND_RESPONSE && !message.reject) {
-        const known = matches.get(key(to, term)) ?? new Map<string, number>();
-        matches.set(key(to, term), known.set(from, message.index));
+        matches.set(`${to}:${term}:${from}`, message.index);
       }
       if (type !== RaftMessageType.HEARTBEAT && type !== RaftMessageType.APPEND) return [message];
-      const known = matches.get(key(from, term)) ?? new Map<string, number>();
-      const own = known.get(to) ?? 0;
-      const having = [...known.values()].filter((index) => index >= own).length;
-      const early = own > message.commit && enough(having, (terms.get(own) ?? term) < term);
-      if (early) world.trace(`${from} tells ${to} that ${own} is committed`);
-      return [early ? { ...message, commit: own } : message];
+      const match = matches.get(`${from}:${term}:${to}`) ?? 0;
+      if (match <= commit || (terms.get(match) ?? term) >= term) return [message];
+      world.trace(`${from} tells ${to} that ${match} is committed`);
+      return [{ ...message, commit: match }];
     },
   };
 }
+
+/** Whoever gets an entry is told that it is committed. */
+const commitAtOnce: LinkTampering = {
+  outgoing(message) {
+    if (message.type !== RaftMessageType.APPEND || message.entries.length === 0) return [message];
+    return [{ ...message, commit: message.index + message.entries.length }];
+  },
+};
 
 /** Proposes what `again` picks once more, under a number that it was not sent with. */
 function proposeTwice(
@@ -87,7 +91,7 @@ function proposeTwice(
   ): Promise<Applied> => {
     const { body } = Command.decode(bytes);
     if (body?.$case === 'commit' && body.value.ops.some(again)) {
-      const value = { ...body.value, sequence: body.value.sequence + 100 };
+      const value = { ...body.value, sequence: body.value.sequence + 200 };
       const copy = Command.encode({ body: { $case: 'commit', value } }).finish();
       world.queue.after(delayMs, () => {
         how(copy).catch(() => undefined);
@@ -115,19 +119,28 @@ export const MUTATIONS = {
       disk.tamper = () => ({ sync: false });
     },
   },
-  /** An entry that one follower has is taken for committed, whoever else has it. */
-  'commit-early': { links: (world) => earlyCommit(world, () => true) },
+  /** Entries are taken for committed before a majority has them. */
+  'commit-early': { links: () => commitAtOnce },
   /** Entries of an earlier term are taken for committed by counting (Raft, figure 8). */
-  'count-old-terms': { links: (world) => earlyCommit(world, (having, old) => old && having >= 1) },
+  'count-old-terms': { links: commitOldTerms },
   /** A snapshot lacks the answers that were given to clients. */
   'forget-answers': {
     links: () => ({ snapshot: (parts) => withoutRows(parts, ([rowKey]) => rowKey[0] === TABLE.answer) }),
   },
   /** A snapshot lacks a row. */
   'skip-row': { links: () => ({ snapshot: (parts) => withoutRows(parts, (_, at) => at === 3) }) },
-  /** Reads do not ask whether this is still the leader. */
+  /** Reads do not ask whether this is still the leader, which hears late that it is not. */
   'read-without-barrier': {
-    replica: (replica) => changed(replica, { readBarrier: async () => undefined, leaseValid: () => true }),
+    replica: (replica, world) =>
+      changed(replica, {
+        readBarrier: async () => undefined,
+        leaseValid: () => true,
+        onRoleChange: (listener) =>
+          replica.onRoleChange((role, term) => {
+            if (role === 'leader') listener(role, term);
+            else world.queue.after(DEPOSED_MS, () => listener(role, term));
+          }),
+      }),
   },
   /** An append that was retried takes effect twice. */
   'append-twice': {
