@@ -37,6 +37,13 @@ const CASES: readonly Case[] = [
   { mistake: 'forget-answers', checks: ['state-hash'], profile: 'mixed', from: 1 },
   { mistake: 'forget-answers', checks: ['exactly-once', 'outcome'], profile: 'mixed', from: 9 },
   { mistake: 'skip-row', checks: ['state-hash'], profile: 'mixed', from: 1 },
+  {
+    mistake: 'read-without-barrier',
+    checks: ['linearizability'],
+    profile: 'calm',
+    from: 1,
+    options: { diskMs: 8 },
+  },
   { mistake: 'append-twice', checks: ['linearizability'], profile: 'calm', from: 1, finds: /files/ },
   { mistake: 'lock-twice', checks: ['linearizability'], profile: 'calm', from: 1, finds: /lock/ },
   { mistake: 'ignore-recalls', checks: ['linearizability'], profile: 'calm', from: 1 },

@@ -10,9 +10,6 @@ import type { SimDisk } from './disk.ts';
 import type { LinkTampering } from './links.ts';
 import type { SimWorld } from './world.ts';
 
-/** How long a deposed leader does not notice. */
-const DEPOSED_MS = 6_000;
-
 type Connector = RpcConnector<MetaRequest, MetaReply>;
 
 /** A mistake planted between the parts of the product; the parts themselves know nothing of it. */
@@ -129,18 +126,13 @@ export const MUTATIONS = {
   },
   /** A snapshot lacks a row. */
   'skip-row': { links: () => ({ snapshot: (parts) => withoutRows(parts, (_, at) => at === 3) }) },
-  /** Reads do not ask whether this is still the leader, which hears late that it is not. */
+  /** Reads wait for nothing: neither for what was answered and is not in the state yet, nor to hear whether this still leads. The disk
+   * is slow, so that there is something to wait for. */
   'read-without-barrier': {
-    replica: (replica, world) =>
-      changed(replica, {
-        readBarrier: async () => undefined,
-        leaseValid: () => true,
-        onRoleChange: (listener) =>
-          replica.onRoleChange((role, term) => {
-            if (role === 'leader') listener(role, term);
-            else world.queue.after(DEPOSED_MS, () => listener(role, term));
-          }),
-      }),
+    disk: (disk) => {
+      disk.tamper = () => ({ sync: true });
+    },
+    replica: (replica) => changed(replica, { readBarrier: async () => undefined, leaseValid: () => true }),
   },
   /** An append that was retried takes effect twice. */
   'append-twice': {
