@@ -256,6 +256,10 @@ export const RESTORE_INO_GAP = 2 ** 26;
 export const SNAPSHOT_SENDS_MAX = 2;
 /** A full disk is tried again this often. */
 export const STORAGE_RETRY_MS = 1000;
+/** Servers outside the known configuration that a replica answers: those added while it was away, those just removed. */
+export const RAFT_STRANGERS_MAX = 16;
+/** Ticks after which a silent one of them is forgotten: 10 s. */
+export const RAFT_STRANGER_TICKS_MAX = 200;
 /** Linearizable reads waiting for their heartbeat round, per replica; more are told to try again. */
 export const RAFT_READS_PENDING_MAX = 16_384;
 

@@ -14,7 +14,9 @@ class Disk {
     this.unsynced = [];
   }
 
-  losePower(): void {
+  /** The disk had written the first `kept` batches on its own. */
+  losePower(kept: (batches: number) => number): void {
+    for (const batch of this.unsynced.slice(0, kept(this.unsynced.length))) this.durable.writeSync(batch);
     this.live = copyOf(this.durable);
     this.unsynced = [];
   }
@@ -75,11 +77,11 @@ export class MemoryMetaStorage implements MetaStorage {
     this.#life++;
   }
 
-  /** The machine died: what was not synced is gone. */
-  losePower(): void {
+  /** The machine died: what was not synced is gone, except the first `kept` batches of each store. */
+  losePower(kept: (batches: number) => number = () => 0): void {
     this.kill();
-    this.#log.losePower();
-    for (const state of this.#states.values()) state.losePower();
+    this.#log.losePower(kept);
+    for (const state of this.#states.values()) state.losePower(kept);
   }
 
   /** The log's rows, to look at and to damage. */

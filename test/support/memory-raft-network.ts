@@ -43,10 +43,16 @@ export class MemoryRaftNetwork {
   }
 
   transport(from: ServerId): RaftTransport {
+    // As in production, only who has been told of can be sent to.
+    const peers = new Set<string>();
     return {
-      send: (messages) => this.#send(from, messages),
-      setPeer: () => undefined,
-      removePeer: () => undefined,
+      send: (messages) =>
+        this.#send(
+          from,
+          messages.filter(({ to }) => peers.has(to)),
+        ),
+      setPeer: (id) => void peers.add(id),
+      removePeer: (id) => void peers.delete(id),
       sendSnapshot: (to, parts, signal) => this.#sendSnapshot(from, to, parts, signal),
       close: async () => undefined,
     };

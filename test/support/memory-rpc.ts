@@ -17,6 +17,9 @@ export interface MemoryNetworkOptions {
   readonly latencyMs?: () => number;
   /** A stream across a partition breaks after this time, as keepalive would do it. Default 5,000 ms. */
   readonly keepaliveMs?: number;
+  /** The process of that name: its timers, and a way to run something there when it can. Default: the network's own timers,
+   * and at once. */
+  readonly process?: (name: string) => { readonly timers: Timers; run(action: () => void): void };
   /** Copies messages, for example through their wire form. Default: passes the same object. */
   readonly copyRequest?: (message: never) => unknown;
   readonly copyReply?: (message: never) => unknown;
@@ -49,7 +52,7 @@ export class MemoryNetwork<Req extends RpcMessage, Res extends RpcMessage> {
   readonly #listeners = new Map<string, RpcAcceptor<Req, Res>>();
   readonly #streams = new Set<Stream>();
   readonly #cut = new Set<string>();
-  readonly #held: { readonly a: string; readonly b: string; readonly run: () => void }[] = [];
+  readonly #held: { readonly to: string; readonly run: () => void }[] = [];
   /** Test hook: return false to swallow the message for good (its call then times out). */
   onDeliver: ((message: DeliveredMessage) => boolean | undefined) | undefined;
 
@@ -80,16 +83,40 @@ export class MemoryNetwork<Req extends RpcMessage, Res extends RpcMessage> {
 
   /** No message passes between the two groups, and connects time out, until healed. */
   partition(groupA: readonly string[], groupB: readonly string[]): void {
-    for (const a of groupA) for (const b of groupB) this.#cut.add(pairKey(a, b));
-    const across = [...this.#streams].filter((s) => this.#cut.has(pairKey(s.client, s.server)));
-    this.#timers.after(this.#options.keepaliveMs ?? 5000, () => {
-      for (const s of across) if (this.#cut.has(pairKey(s.client, s.server))) s.break('keepalive');
-    });
+    for (const a of groupA) {
+      for (const b of groupB) {
+        this.#cut.add(wayKey(a, b));
+        this.#cut.add(wayKey(b, a));
+      }
+    }
+    this.#breakLater();
+  }
+
+  /** No message passes from one to the other; answers do. */
+  cutOneWay(from: string, to: string): void {
+    this.#cut.add(wayKey(from, to));
+    this.#breakLater();
   }
 
   heal(): void {
     this.#cut.clear();
-    for (const held of this.#held.splice(0)) held.run();
+    for (const { to, run } of this.#held.splice(0)) this.#process(to).run(run);
+  }
+
+  /** Streams that are still cut when keepalive has noticed end. */
+  #breakLater(): void {
+    const across = [...this.#streams].filter((s) => this.#isCut(s.client, s.server));
+    this.#timers.after(this.#options.keepaliveMs ?? 5000, () => {
+      for (const s of across) if (this.#isCut(s.client, s.server)) s.break('keepalive');
+    });
+  }
+
+  #isCut(a: string, b: string): boolean {
+    return this.#cut.has(wayKey(a, b)) || this.#cut.has(wayKey(b, a));
+  }
+
+  #process(name: string): { readonly timers: Timers; run(action: () => void): void } {
+    return this.#options.process?.(name) ?? { timers: this.#timers, run: (action) => action() };
   }
 
   /** A connector for the process at `from`. */
@@ -102,17 +129,22 @@ export class MemoryNetwork<Req extends RpcMessage, Res extends RpcMessage> {
     address: string,
     options: RpcConnectOptions<Res> = {},
   ): Promise<RpcConnection<Req, Res>> {
-    if (this.#cut.has(pairKey(from, address))) {
-      await this.#timers.sleep(options.connectTimeoutMs ?? 2000);
+    const { timers } = this.#process(from);
+    if (this.#isCut(from, address)) {
+      await timers.sleep(options.connectTimeoutMs ?? 2000);
       throw new RpcError('unavailable', `connect to ${address} timed out`);
     }
-    await this.#timers.sleep(this.#latency() + this.#latency());
+    await timers.sleep(this.#latency() + this.#latency());
     const acceptor = this.#listeners.get(address);
-    if (acceptor === undefined || this.#cut.has(pairKey(from, address))) {
+    if (acceptor === undefined || this.#isCut(from, address)) {
       throw new RpcError('unavailable', `connection refused by ${address}`);
     }
     const stream = new MemoryStream<Req, Res>(
-      { timers: this.#timers, carry: (a, b, at, run) => this.#carry(a, b, at, run) },
+      {
+        timers,
+        nowMs: () => this.#timers.nowMs(),
+        carry: (sender, receiver, at, run) => this.#carry(sender, receiver, at, run),
+      },
       {
         client: from,
         server: address,
@@ -134,21 +166,24 @@ export class MemoryNetwork<Req extends RpcMessage, Res extends RpcMessage> {
   }
 
   /** Runs `run` at time `at`, later if there is a partition then. */
-  #carry(a: string, b: string, at: number, run: () => void): void {
+  #carry(from: string, to: string, at: number, run: () => void): void {
     this.#timers.after(at - this.#timers.nowMs(), () => {
-      if (this.#cut.has(pairKey(a, b))) this.#held.push({ a, b, run });
-      else run();
+      if (this.#cut.has(wayKey(from, to))) this.#held.push({ to, run });
+      else this.#process(to).run(run);
     });
   }
 }
 
-function pairKey(a: string, b: string): string {
-  return a < b ? `${a} ${b}` : `${b} ${a}`;
+function wayKey(from: string, to: string): string {
+  return `${from} ${to}`;
 }
 
 interface StreamComponents {
+  /** The client's. */
   readonly timers: Timers;
-  readonly carry: (a: string, b: string, at: number, run: () => void) => void;
+  /** The network's time. */
+  readonly nowMs: () => number;
+  readonly carry: (from: string, to: string, at: number, run: () => void) => void;
 }
 
 interface StreamOptions<Req extends RpcMessage, Res extends RpcMessage> {
@@ -252,7 +287,7 @@ class MemoryStream<Req extends RpcMessage, Res extends RpcMessage>
 
   #up(id: number, body: NonNullable<BodyOf<Req>>): void {
     const message = this.#options.copyRequest({ id, body } as unknown as Req) as unknown as { body: Body };
-    this.#lastUp = Math.max(this.#lastUp, this.#components.timers.nowMs() + this.#options.latencyMs());
+    this.#lastUp = Math.max(this.#lastUp, this.#components.nowMs() + this.#options.latencyMs());
     this.#components.carry(this.client, this.server, this.#lastUp, () => {
       if (!this.#open) return;
       const delivered = {
@@ -275,8 +310,8 @@ class MemoryStream<Req extends RpcMessage, Res extends RpcMessage>
   #down(id: number, body: NonNullable<BodyOf<Res>>): void {
     if (!this.#open) return;
     const message = this.#options.copyReply({ id, body } as unknown as Res) as unknown as { body: Body };
-    this.#lastDown = Math.max(this.#lastDown, this.#components.timers.nowMs() + this.#options.latencyMs());
-    this.#components.carry(this.client, this.server, this.#lastDown, () => {
+    this.#lastDown = Math.max(this.#lastDown, this.#components.nowMs() + this.#options.latencyMs());
+    this.#components.carry(this.server, this.client, this.#lastDown, () => {
       if (!this.#open) return;
       const delivered = {
         from: this.server,

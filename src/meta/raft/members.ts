@@ -1,4 +1,5 @@
 import type { ServerId } from '../../base/ids.ts';
+import { RAFT_STRANGER_TICKS_MAX, RAFT_STRANGERS_MAX } from '../../base/limits.ts';
 import type { MetaMember } from '../../gen/ringfs/v1/meta.ts';
 import type { RaftConfState } from '../../gen/ringfs/v1/raft.ts';
 import type { RaftTransport } from '../../ports/raft-transport.ts';
@@ -10,6 +11,8 @@ export class Members {
   /** As this process was started: servers may have moved since the configuration recorded them. */
   readonly #given: ReadonlyMap<string, string>;
   readonly #connected = new Set<string>();
+  /** Connected and not in the configuration, as far as it is known here: how many ticks ago they were heard. */
+  readonly #strangers = new Map<string, number>();
   #addresses: ReadonlyMap<string, string> = new Map();
   #members: readonly MetaMember[] = [];
 
@@ -31,14 +34,35 @@ export class Members {
     return this.#members;
   }
 
-  /** A replica without a configuration answers whoever asks: it is about to be taken in. */
+  /**
+   * Whoever asks is answered: a replica may have been away while a server was added that leads now, and it would learn of that only from
+   * what follows its answer. One that joins knows nobody yet.
+   */
   meet(id: ServerId, address: string): void {
-    if (this.#members.length > 0 || this.#connected.has(id) || address === '') return;
+    if (this.#connected.has(id)) {
+      if (this.#strangers.has(id)) this.#strangers.set(id, 0);
+      return;
+    }
+    if (id === this.#self || address === '' || this.#strangers.size >= RAFT_STRANGERS_MAX) return;
     this.#transport.setPeer(id, address);
     this.#connected.add(id);
+    this.#strangers.set(id, 0);
   }
 
-  /** Tells the transport about everybody in `confState`, and about nobody else. */
+  /** Forgets strangers that have fallen silent, such as servers that were removed and stopped. */
+  tick(): void {
+    for (const [id, ticks] of this.#strangers) {
+      if (ticks < RAFT_STRANGER_TICKS_MAX) {
+        this.#strangers.set(id, ticks + 1);
+        continue;
+      }
+      this.#strangers.delete(id);
+      this.#connected.delete(id);
+      this.#transport.removePeer(id as ServerId);
+    }
+  }
+
+  /** Tells the transport about everybody in `confState`, and about nobody else until they are heard again. */
   update(confState: RaftConfState): void {
     const voters = new Set([...confState.voters, ...confState.votersOutgoing]);
     const all = new Set([...voters, ...confState.learners, ...confState.learnersNext]);
@@ -52,10 +76,12 @@ export class Members {
       if (id === this.#self || address === '') continue;
       this.#transport.setPeer(id as ServerId, address);
       this.#connected.add(id);
+      this.#strangers.delete(id);
     }
     for (const id of [...this.#connected]) {
       if (all.has(id)) continue;
       this.#connected.delete(id);
+      this.#strangers.delete(id);
       this.#transport.removePeer(id as ServerId);
     }
   }

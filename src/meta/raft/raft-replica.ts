@@ -432,6 +432,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     const { core, loop, compactor, snapshots, membership } = this.#require();
     core.tick();
     membership.tick();
+    this.#members.tick();
     loop.kick();
     compactor.consider(snapshots.sending);
     if (this.#leadership.term === undefined) this.#considerLeading();
@@ -519,11 +520,12 @@ export class RaftReplica implements Replica, RaftReceiver {
     this.#pacer.configure(confState);
   }
 
+  /** While the disk is full too: the core would take the snapshot for under way for ever, and send that peer nothing else. */
   #onSnapshotSent(to: ServerId, ok: boolean): void {
-    if (!this.#active()) return;
+    if (this.#phase !== 'running') return;
     const { core, loop } = this.#require();
     core.reportSnapshot(to, ok);
-    loop.kick();
+    if (this.#active()) loop.kick();
   }
 
   /** Between two Readies. After `restoreSnapshot` there is no way back: a failure stops the replica. */

@@ -12,7 +12,7 @@ export interface NetworkWeather {
 
 export interface NetworkEnvironment {
   readonly random: Random;
-  readonly counts: SimulationCounts;
+  readonly counts: Pick<SimulationCounts, 'messagesSent' | 'messagesLost' | 'messagesDuplicated'>;
   /** Messages pass through the wire format. */
   readonly encode: boolean;
   after(delay: number, action: () => void): void;
@@ -23,6 +23,7 @@ export interface NetworkEnvironment {
 export class SimNetwork {
   readonly #env: NetworkEnvironment;
   #cut = new Set<string>();
+  readonly #slow = new Map<string, number>();
   weather: NetworkWeather;
 
   constructor(env: NetworkEnvironment, weather: NetworkWeather) {
@@ -34,8 +35,14 @@ export class SimNetwork {
     this.#cut.add(`${from}>${to}`);
   }
 
-  heal(): void {
-    this.#cut.clear();
+  heal(from?: string, to?: string): void {
+    if (from === undefined) this.#cut.clear();
+    else this.#cut.delete(`${from}>${to}`);
+  }
+
+  /** Messages on this way take so much longer; 0: as any other. */
+  slow(from: string, to: string, delay: number): void {
+    this.#slow.set(`${from}>${to}`, delay);
   }
 
   isCut(from: string, to: string): boolean {
@@ -64,7 +71,8 @@ export class SimNetwork {
   #deliverLater(message: RaftMessage): void {
     const { encode } = this.#env;
     const arriving = encode ? RaftMessage.decode(RaftMessage.encode(message).finish()) : message;
-    this.#env.after(this.delay(), () => {
+    const slowness = this.#slow.get(`${message.from}>${message.to}`) ?? 0;
+    this.#env.after(this.delay() + slowness, () => {
       // A link that is cut loses what is under way.
       if (!this.isCut(message.from, message.to)) this.#env.deliver(arriving);
     });

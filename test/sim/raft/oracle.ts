@@ -1,3 +1,4 @@
+import { toBinary } from '../../../src/base/bytes.ts';
 import type { RaftEntry } from '../../../src/gen/ringfs/v1/raft.ts';
 
 /** What Raft promises was broken. */
@@ -12,7 +13,7 @@ interface Committed {
 }
 
 function fingerprint(entry: RaftEntry): string {
-  return `${entry.type}:${entry.data.join(',')}`;
+  return `${entry.type}:${toBinary(entry.data)}`;
 }
 
 /** Sees everything that all nodes do and checks the properties of figure 3 of the Raft paper, and what clients are promised. */

@@ -191,6 +191,24 @@ describe('a cluster of drivers', () => {
     await servers.stopAll();
   });
 
+  it('a server that was away while the leader was added answers it', async () => {
+    const servers = cluster();
+    await servers.startAll();
+    const leader = await servers.elect();
+    const away = servers.followers()[0]!.id;
+    await servers.untilCaughtUp();
+    await servers.stop(away);
+    const joiner = await servers.start(s4);
+    await servers.during(leader.changeMembers(add(s4, 's4:1')), 's4 is added');
+    await servers.until(() => joiner.status().voters.includes(s4), 's4 votes');
+    await servers.during(leader.changeMembers({ $case: 'transferTo', value: s4 }), 'asked');
+    await servers.until(() => joiner.isLeader(), 's4 leads');
+    await servers.start(away);
+    await servers.untilCaughtUp();
+    assert.ok(servers.get(away).status().voters.includes(s4));
+    await servers.stopAll();
+  });
+
   it('goes on without a leader that removes itself', async () => {
     const servers = cluster();
     await servers.startAll();

@@ -1,0 +1,167 @@
+import { TABLE } from '../../../src/core/namespace/keys.ts';
+import { F_UNLCK } from '../../../src/core/namespace/ops/lock.ts';
+import type { MetaReply, MetaRequest } from '../../../src/gen/ringfs/v1/meta.ts';
+import { Command, type Op } from '../../../src/gen/ringfs/v1/namespace.ts';
+import { type RaftMessage, RaftMessageType, type SnapshotPart } from '../../../src/gen/ringfs/v1/raft.ts';
+import { encodeSnapshot, type Row, readHeader, readRows } from '../../../src/meta/raft/snapshot-stream.ts';
+import type { Applied, Replica } from '../../../src/meta/replica.ts';
+import type { RpcConnection, RpcConnector } from '../../../src/ports/rpc.ts';
+import type { SimDisk } from './disk.ts';
+import type { LinkTampering } from './links.ts';
+import type { SimWorld } from './world.ts';
+
+type Connector = RpcConnector<MetaRequest, MetaReply>;
+
+/** A mistake planted between the parts of the product; the parts themselves know nothing of it. */
+export interface Mutation {
+  links?(world: SimWorld): LinkTampering;
+  disk?(disk: SimDisk): void;
+  replica?(replica: Replica, world: SimWorld): Replica;
+  connector?(connector: Connector): Connector;
+}
+
+/** Everything of `replica` but what `changes` has. */
+function changed(replica: Replica, changes: Partial<Replica>): Replica {
+  return new Proxy(replica, {
+    get(target, name) {
+      const value: unknown = Reflect.get(changes, name) ?? Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+/** A snapshot without some rows, with a checksum that is right for the others. */
+async function* withoutRows(
+  parts: AsyncIterable<SnapshotPart>,
+  drop: (row: Row, at: number) => boolean,
+): AsyncIterableIterator<SnapshotPart> {
+  const iterator = parts[Symbol.asyncIterator]();
+  const header = await readHeader(iterator);
+  const rows: Row[] = [];
+  await readRows(iterator, async (some) => void rows.push(...some));
+  const kept = rows.filter((row, at) => !drop(row, at));
+  async function* all(): AsyncIterableIterator<Row> {
+    yield* kept;
+  }
+  yield* encodeSnapshot(header, all());
+}
+
+/** The leader tells a follower that what one follower has of an earlier term is committed. In a cluster of three that is a majority. */
+function commitOldTerms(world: SimWorld): LinkTampering {
+  /** By leader, term and follower. */
+  const matches = new Map<string, number>();
+  const terms = new Map<number, number>();
+  return {
+    outgoing(message) {
+      const { type, from, to, term, commit } = message;
+      for (const entry of message.entries) terms.set(entry.index, entry.term);
+      if (type === RaftMessageType.APPEND_RESPONSE && !message.reject) {
+        matches.set(`${to}:${term}:${from}`, message.index);
+      }
+      if (type !== RaftMessageType.HEARTBEAT && type !== RaftMessageType.APPEND) return [message];
+      const match = matches.get(`${from}:${term}:${to}`) ?? 0;
+      if (match <= commit || (terms.get(match) ?? term) >= term) return [message];
+      world.trace(`${from} tells ${to} that ${match} is committed`);
+      return [{ ...message, commit: match }];
+    },
+  };
+}
+
+/** Whoever gets an entry is told that it is committed. */
+const commitAtOnce: LinkTampering = {
+  outgoing(message) {
+    if (message.type !== RaftMessageType.APPEND || message.entries.length === 0) return [message];
+    return [{ ...message, commit: message.index + message.entries.length }];
+  },
+};
+
+/** Proposes what `again` picks once more, under a number that it was not sent with. */
+function proposeTwice(
+  replica: Replica,
+  world: SimWorld,
+  again: (op: Op) => boolean,
+  delayMs: number,
+): Replica {
+  const propose = async (
+    how: (command: Uint8Array) => Promise<Applied>,
+    bytes: Uint8Array,
+  ): Promise<Applied> => {
+    const { body } = Command.decode(bytes);
+    if (body?.$case === 'commit' && body.value.ops.some(again)) {
+      const value = { ...body.value, sequence: body.value.sequence + 200 };
+      const copy = Command.encode({ body: { $case: 'commit', value } }).finish();
+      world.queue.after(delayMs, () => {
+        how(copy).catch(() => undefined);
+      });
+    }
+    return await how(bytes);
+  };
+  return changed(replica, {
+    propose: (command) => propose((bytes) => replica.propose(bytes), command),
+    decide: (command) => propose((bytes) => replica.decide(bytes), command),
+  });
+}
+
+const accept = (message: RaftMessage): RaftMessage =>
+  message.type === RaftMessageType.VOTE_RESPONSE || message.type === RaftMessageType.PRE_VOTE_RESPONSE
+    ? { ...message, reject: false }
+    : message;
+
+export const MUTATIONS = {
+  /** Whoever asks for a vote gets it. */
+  'vote-twice': { links: () => ({ outgoing: (message) => [accept(message)] }) },
+  /** The log is not synced before what depends on it is sent. */
+  'answer-before-sync': {
+    disk: (disk) => {
+      disk.tamper = () => ({ sync: false });
+    },
+  },
+  /** Entries are taken for committed before a majority has them. */
+  'commit-early': { links: () => commitAtOnce },
+  /** Entries of an earlier term are taken for committed by counting (Raft, figure 8). */
+  'count-old-terms': { links: commitOldTerms },
+  /** A snapshot lacks the answers that were given to clients. */
+  'forget-answers': {
+    links: () => ({ snapshot: (parts) => withoutRows(parts, ([rowKey]) => rowKey[0] === TABLE.answer) }),
+  },
+  /** A snapshot lacks a row. */
+  'skip-row': { links: () => ({ snapshot: (parts) => withoutRows(parts, (_, at) => at === 3) }) },
+  /** Reads wait for nothing: neither for what was answered and is not in the state yet, nor to hear whether this still leads. The disk
+   * is slow, so that there is something to wait for. */
+  'read-without-barrier': {
+    disk: (disk) => {
+      disk.tamper = () => ({ sync: true });
+    },
+    replica: (replica) => changed(replica, { readBarrier: async () => undefined, leaseValid: () => true }),
+  },
+  /** An append that was retried takes effect twice. */
+  'append-twice': {
+    replica: (replica, world) => proposeTwice(replica, world, (op) => op.body?.$case === 'appendExtents', 0),
+  },
+  /** A lock is taken again later. */
+  'lock-twice': {
+    replica: (replica, world) =>
+      proposeTwice(
+        replica,
+        world,
+        (op) => op.body?.$case === 'setLock' && op.body.value.type !== F_UNLCK,
+        400,
+      ),
+  },
+  /** The client confirms recalls and goes on with what it has cached. */
+  'ignore-recalls': {
+    connector: (connector) => ({
+      async connect(address, options) {
+        let connection: RpcConnection<MetaRequest, MetaReply> | undefined;
+        connection = await connector.connect(address, {
+          ...options,
+          onPush: (body) => {
+            if (body.$case !== 'recall') options?.onPush?.(body);
+            else connection?.send({ $case: 'recallAck', value: { recallId: body.value.recallId } });
+          },
+        });
+        return connection;
+      },
+    }),
+  },
+} as const satisfies Readonly<Record<string, Mutation>>;

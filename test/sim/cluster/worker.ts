@@ -1,0 +1,40 @@
+import type { SimCounts, SimOptions } from './options.ts';
+import { runSimulation } from './simulation.ts';
+
+/** One run, as the command line asks for it. */
+export interface SimTask {
+  readonly seed: number;
+  readonly options: SimOptions;
+}
+
+export interface SimReport {
+  readonly seed: number;
+  readonly digest: string;
+  /** Undefined: nothing was found. */
+  readonly check: string | undefined;
+  readonly message: string;
+  readonly counts: SimCounts;
+}
+
+/** A promise of the product that nobody waits for must not fail. */
+let unhandled: string | undefined;
+process.on('unhandledRejection', (error) => {
+  unhandled ??= error instanceof Error ? (error.stack ?? error.message) : String(error);
+});
+
+async function run({ seed, options }: SimTask): Promise<SimReport> {
+  unhandled = undefined;
+  const { violation, counts, digest } = await runSimulation(seed, options);
+  const found =
+    violation ?? (unhandled === undefined ? undefined : { check: 'unhandled-rejection', message: unhandled });
+  return { seed, digest, check: found?.check, message: found?.message ?? '', counts };
+}
+
+process.on('message', (task: SimTask) => {
+  run(task).then(
+    (report) => process.send?.(report),
+    (error: unknown) => {
+      throw error;
+    },
+  );
+});
