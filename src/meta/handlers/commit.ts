@@ -23,7 +23,12 @@ export async function commit(ctx: SessionContext, request: CommitRequest): Promi
 
 async function acknowledgeable({ lead, session }: SessionContext, applied: Applied): Promise<void> {
   const { result, duplicate } = applied.outcome;
-  if (result.body?.$case !== 'ok') return; // changed nothing
+  if (result.body?.$case !== 'ok') {
+    // It changed nothing, but it tells what it found, which like the answer of a read must not be the work of a commit that
+    // another client may still be unaware of: EEXIST for a name that the other looks up afterwards and does not find.
+    await lead.leases.allSettled(session.id);
+    return;
+  }
   const inos = result.body.value.touched.flatMap(({ attr }) => (attr === undefined ? [] : [attr.ino]));
   // A retry finds the answer of the first application, whose recalls may still be on their way. They are among these.
   const settled = duplicate ? lead.leases.allSettled(session.id) : lead.leases.settled(inos, session.id);
