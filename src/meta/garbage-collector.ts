@@ -24,7 +24,7 @@ import type { TimerHandle, Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { IndexHistory } from './index-history.ts';
 import { proposeCommand } from './propose.ts';
-import { NotLeaderError, OverloadedError, ProposalLostError, type Replica } from './replica.ts';
+import { isPassing, NotLeaderError, type Replica } from './replica.ts';
 
 /** Tells the block node at `address` to forget copies uploaded before `before`. Throws when it did not answer. */
 export type DeleteCopies = (
@@ -159,11 +159,7 @@ export class GarbageCollector {
       this.#once().then(
         () => this.#schedule(),
         (error: unknown) => {
-          const expected =
-            error instanceof NotLeaderError ||
-            error instanceof OverloadedError ||
-            error instanceof ProposalLostError;
-          if (!expected) this.#c.logger.error({ err: error }, 'a round of garbage collection failed');
+          if (!isPassing(error)) this.#c.logger.error({ err: error }, 'a round of garbage collection failed');
           this.#schedule();
         },
       );

@@ -11,7 +11,7 @@ import type { Logger } from '../ports/logger.ts';
 import { type Deferred, deferred } from './deferred.ts';
 import { OrphanQueue } from './orphan-queue.ts';
 import { proposeCommand } from './propose.ts';
-import { NotLeaderError, OverloadedError, ProposalLostError, type Replica } from './replica.ts';
+import { isPassing, type Replica } from './replica.ts';
 import type { Session, SessionTable } from './sessions.ts';
 
 export interface OrphanReaperComponents {
@@ -103,11 +103,7 @@ export class OrphanReaper {
       this.#rounds().then(
         () => this.#schedule(),
         (error: unknown) => {
-          const expected =
-            error instanceof NotLeaderError ||
-            error instanceof OverloadedError ||
-            error instanceof ProposalLostError;
-          if (!expected) this.#c.logger.error({ err: error }, 'orphan round failed');
+          if (!isPassing(error)) this.#c.logger.error({ err: error }, 'orphan round failed');
           this.#schedule();
         },
       );

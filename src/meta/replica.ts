@@ -24,6 +24,13 @@ export class ProposalLostError extends Error {
   override readonly name = 'ProposalLostError';
 }
 
+/** What befalls every proposer now and then, and is tried again later: leadership moved, or there is too much to do. */
+export function isPassing(error: unknown): boolean {
+  return (
+    error instanceof NotLeaderError || error instanceof OverloadedError || error instanceof ProposalLostError
+  );
+}
+
 /** One applied command, as the service above sees it, in log order. */
 export interface Applied {
   readonly index: number;

@@ -8,7 +8,7 @@ import type { TimerHandle, Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { LeaseHolder, LeaseTable } from './leases.ts';
 import { proposeCommand } from './propose.ts';
-import { NotLeaderError, OverloadedError, ProposalLostError, type Replica } from './replica.ts';
+import { isPassing, ProposalLostError, type Replica } from './replica.ts';
 
 /** The stream on which a session is attached. */
 export interface SessionLink {
@@ -161,11 +161,7 @@ export class SessionTable {
       this.#sweep().then(
         () => this.#sweepDone(),
         (error: unknown) => {
-          const expected =
-            error instanceof NotLeaderError ||
-            error instanceof OverloadedError ||
-            error instanceof ProposalLostError;
-          if (!expected) this.#c.logger.error({ err: error }, 'session sweep failed');
+          if (!isPassing(error)) this.#c.logger.error({ err: error }, 'session sweep failed');
           this.#sweepDone();
         },
       );
