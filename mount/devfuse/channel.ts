@@ -1,4 +1,4 @@
-import { assert } from '../../src/base/assert.ts';
+import { assert, defined } from '../../src/base/assert.ts';
 import type { Logger } from '../../src/ports/logger.ts';
 import { BufferPool } from './buffer-pool.ts';
 import type { Device } from './device.ts';
@@ -68,18 +68,15 @@ export class Channel {
   }
 
   async #pollLoop(reader: Pick<EventLoopReader, 'run'>, sink: RequestSink): Promise<void> {
-    let free: Buffer | undefined;
+    let buffer: Buffer | undefined;
     try {
       while (!this.#ended) {
         await this.#belowLimit();
-        let buffer = await (free ?? this.#pool.take());
-        free = undefined;
+        buffer ??= await this.#pool.take();
         await reader.run(buffer, (length) => {
-          if (this.#deliverFrom(buffer, length, sink)) free = buffer;
-          else free = this.#pool.tryTake();
-          if (free === undefined || this.#inFlight >= REQUESTS_IN_FLIGHT_MAX) return undefined;
-          buffer = free;
-          return buffer;
+          const filled = defined(buffer, 'the buffer that was read into');
+          buffer = this.#deliverFrom(filled, length, sink) ? filled : this.#pool.tryTake();
+          return this.#inFlight < REQUESTS_IN_FLIGHT_MAX ? buffer : undefined;
         });
       }
     } catch (error) {
@@ -87,7 +84,7 @@ export class Channel {
       if (codeOf(error) === 'ENOENT') this.#ended = true;
       else this.#readFailed(error);
     }
-    if (free !== undefined) this.#pool.give(free);
+    if (buffer !== undefined) this.#pool.give(buffer);
   }
 
   async #belowLimit(): Promise<void> {

@@ -3,6 +3,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { SnapshotPart } from '../../gen/ringfs/v1/raft.ts';
+import { syncDirectory } from '../../io/os/sync-directory.ts';
 import { decodeDump } from '../../meta/maintenance/dump-format.ts';
 import { CliError } from '../cli-error.ts';
 
@@ -28,7 +29,7 @@ export async function writeDumpFile(file: string, pieces: AsyncIterable<Uint8Arr
     await handle.sync();
     await handle.close();
     await rename(temporary, file);
-    await syncFolder(path.dirname(file));
+    await syncDirectory(path.dirname(file));
     return bytes;
   } catch (error) {
     await handle.close();
@@ -53,13 +54,4 @@ async function writeOut(pieces: AsyncIterable<Uint8Array>): Promise<number> {
     bytes += piece.length;
   }
   return bytes;
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

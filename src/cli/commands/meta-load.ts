@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { ServerId } from '../../base/ids.ts';
+import { syncDirectory } from '../../io/os/sync-directory.ts';
 import { openMetaStorage } from '../../io/rocksdb/meta-storage.ts';
 import { type LoadedDump, loadDump } from '../../meta/maintenance/load-dump.ts';
 import { CliError, usageError } from '../cli-error.ts';
@@ -47,7 +48,7 @@ export async function runMetaLoad(file: string, flags: LoadFlags): Promise<void>
       });
       claimDataDirectory(data, { clusterId: done.clusterId, serverId: id });
       await rename(unfinished, metaFolder(data));
-      await syncFolder(data);
+      await syncDirectory(data);
       return done;
     } catch (error) {
       await rm(unfinished, { recursive: true, force: true });
@@ -86,15 +87,6 @@ function refuseUsed(data: string, { besideBlocks, clusterId }: LoadFlags, id: st
       `the blocks in ${data} belong to cluster ${identity.clusterId}`,
       'leave --cluster-id out',
     );
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

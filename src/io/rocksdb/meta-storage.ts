@@ -4,6 +4,7 @@ import { assert } from '../../base/assert.ts';
 import { FsError } from '../../base/errno.ts';
 import type { KvStore } from '../../ports/kv-store.ts';
 import type { MetaStorage } from '../../ports/meta-storage.ts';
+import { syncDirectory } from '../os/sync-directory.ts';
 import { openRocksKv } from './rocks-kv.ts';
 
 const MIB = 1024 * 1024;
@@ -100,16 +101,6 @@ class RocksMetaStorage implements MetaStorage {
     } catch (error) {
       throw mapFileError(error);
     }
-  }
-}
-
-/** A name is durable only when its directory is. */
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }
 

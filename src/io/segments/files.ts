@@ -1,5 +1,6 @@
 import { type FileHandle, mkdir, open, readdir, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { syncDirectory } from '../os/sync-directory.ts';
 
 /** The few file operations that segments need, so that a test can make them fail. Errors carry a `code`. */
 export interface SegmentFile {
@@ -45,12 +46,7 @@ export function localSegmentFiles(directory: string): SegmentFiles {
     },
     async create(segment) {
       const file = localFile(await open(join(directory, fileName(segment)), 'wx+'));
-      const folder = await open(directory, 'r');
-      try {
-        await folder.sync();
-      } finally {
-        await folder.close();
-      }
+      await syncDirectory(directory);
       return file;
     },
     async open(segment, mode) {
