@@ -1,5 +1,5 @@
 import { millisecondsOf } from './binding.ts';
-import type { PathOperations } from './operations.ts';
+import type { Listing, PathOperations } from './operations.ts';
 
 type Callback = (errno: number, ...values: unknown[]) => void;
 
@@ -24,6 +24,12 @@ export function nativeCallbacks(
   const count = (work: Promise<number>, done: Callback): void => {
     work.then(
       (bytes) => done(bytes),
+      (error: unknown) => done(errnoOf(error)),
+    );
+  };
+  const listing = (work: Promise<Listing>, done: Callback): void => {
+    work.then(
+      ({ names, stats }) => done(0, names, stats),
       (error: unknown) => done(errnoOf(error)),
     );
   };
@@ -64,7 +70,7 @@ export function nativeCallbacks(
       value(operations.fsync(fd, dataOnly !== 0), done),
     release: (_path: string, fd: number, done: Callback) => value(operations.release(fd), done),
     opendir: (path: string, _flags: number, done: Callback) => value(operations.opendir(path), done),
-    readdir: (path: string, done: Callback) => value(operations.readdir(path), done),
+    readdir: (path: string, done: Callback) => listing(operations.readdir(path), done),
     releasedir: (_path: string, fd: number, done: Callback) => value(operations.releasedir(fd), done),
     fsyncdir: (_path: string, _dataOnly: number, fd: number, done: Callback) =>
       value(operations.fsyncdir(fd), done),

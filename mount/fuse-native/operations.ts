@@ -6,7 +6,15 @@ import type { Caller, FileHandle, FileSystem, SetAttrRequest } from '../../src/p
 import { checkSystemXattr, listedXattrs } from '../xattr-names.ts';
 import type { NativeOperations } from './binding.ts';
 import { PathWalker } from './path-walker.ts';
-import { instantOf, type NativeStat, type NativeStatfs, statArray, statfsOf, statOf } from './stat.ts';
+import {
+  instantOf,
+  type ListedStat,
+  type NativeStat,
+  type NativeStatfs,
+  statArray,
+  statfsOf,
+  statOf,
+} from './stat.ts';
 
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
@@ -19,6 +27,12 @@ const DESCRIPTOR_MAX = 0x7fff_ffff;
 interface OpenFile {
   readonly ino: Ino;
   readonly handle: FileHandle;
+}
+
+/** What `readdir` answers: as many records as names. */
+export interface Listing {
+  readonly names: string[];
+  readonly stats: ListedStat[];
 }
 
 /** The operations of libfuse 2.9 by path, on a FileSystem by inode. Every method throws FsError. */
@@ -225,15 +239,20 @@ export class PathOperations implements NativeOperations {
   }
 
   /** All names at once: the package passes neither the descriptor nor a position. */
-  readdir(path: string): Promise<string[]> {
+  /** Names and, of each, the record with its type, so that nobody asks for the attributes of a file only to learn what it is. */
+  readdir(path: string): Promise<Listing> {
     return this.#walker.withInode(path, async (ino) => {
       const handle = await this.#fileSystem.opendir(ino);
       try {
         const names: string[] = [];
+        const stats: ListedStat[] = [];
         for (let cookie = 0; ; ) {
           const entries = await this.#fileSystem.readdir(ino, handle, cookie, READDIR_ENTRIES_MAX, false);
-          if (entries.length === 0) return names;
-          for (const { name } of entries) names.push(Buffer.from(name).toString('utf8'));
+          if (entries.length === 0) return { names, stats };
+          for (const { name, ino, type } of entries) {
+            names.push(Buffer.from(name).toString('utf8'));
+            stats.push({ mode: type, ino });
+          }
           cookie = entries.at(-1)!.cookie;
         }
       } finally {

@@ -30,6 +30,9 @@ export interface NativeStat {
   readonly ctime: number;
 }
 
+/** What a listing tells of an entry: libfuse passes on the type, and nothing of the rest. */
+export type ListedStat = Pick<NativeStat, 'mode' | 'ino'>;
+
 /** What the package wants from `getattr`; times in milliseconds. */
 export function statOf(attr: Attr): NativeStat {
   return {

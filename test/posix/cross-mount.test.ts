@@ -8,7 +8,8 @@ import { defined } from '../../src/base/assert.ts';
 import { ringfs, until } from '../support/test-cluster.ts';
 import { appendFromAll, contend, crossMountCases } from './cross-mount-cases.ts';
 import { MountedThrice } from './cross-mounts.ts';
-import { pattern, shell } from './posix-case.ts';
+import { FUSE_NATIVE_LACKS, pattern, shell } from './posix-case.ts';
+import { reasonToSkip } from './posix-suite.ts';
 
 describe('across mounts: one local directory three times', () => {
   for (const { name, run } of crossMountCases(1, { wholeReads: false })) {
@@ -123,3 +124,18 @@ async function sizeOf(path: string): Promise<number> {
   const { size } = (await stat(path).catch(() => undefined)) ?? { size: -1 };
   return size;
 }
+
+describe('across three mounts of a cluster through fuse-native', () => {
+  let mounted: MountedThrice;
+  before(async () => {
+    mounted = await MountedThrice.start('fuse-native');
+  });
+  after(() => mounted.remove());
+
+  crossMountCases(1, { wholeReads: false }).forEach((crossCase, index) => {
+    const { name, run } = crossCase;
+    it(name, { skip: reasonToSkip(crossCase, FUSE_NATIVE_LACKS) ?? false }, () =>
+      mounted.inDirectory(`case-${index}`, run),
+    );
+  });
+});

@@ -7,17 +7,19 @@ import { ringfs, TestCluster } from '../support/test-cluster.ts';
 /** A cluster with three mounts, each a process of its own. */
 export class MountedThrice {
   readonly cluster: TestCluster;
+  readonly #driver: string;
   readonly #others: readonly string[];
 
-  private constructor(cluster: TestCluster, others: readonly string[]) {
+  private constructor(cluster: TestCluster, driver: string, others: readonly string[]) {
     this.cluster = cluster;
+    this.#driver = driver;
     this.#others = others;
   }
 
-  static async start(): Promise<MountedThrice> {
-    const cluster = await TestCluster.start();
+  static async start(driver: 'devfuse' | 'fuse-native' = 'devfuse'): Promise<MountedThrice> {
+    const cluster = await TestCluster.start('--driver', driver);
     const others = ['second', 'third'].map((name) => mkdtempSync(path.join(tmpdir(), `ringfs-${name}-`)));
-    const mounted = new MountedThrice(cluster, others);
+    const mounted = new MountedThrice(cluster, driver, others);
     try {
       for (const other of others) mounted.mountAgain(other);
     } catch (error) {
@@ -30,7 +32,7 @@ export class MountedThrice {
   /** Mounts on one of the other directories; throws if that fails. */
   mountAgain(dir: string): void {
     const log = path.join(this.cluster.data, 'logs', `${path.basename(dir)}.log`);
-    const options = `driver=devfuse,log=${log}`;
+    const options = `driver=${this.#driver},log=${log}`;
     const { status, stderr } = ringfs('mount', this.cluster.addresses.join(','), dir, '-o', options);
     if (status !== 0) throw new Error(`mount ${dir} failed: ${stderr}`);
   }
@@ -49,7 +51,8 @@ export class MountedThrice {
 
   async remove(): Promise<void> {
     for (const other of this.#others) {
-      ringfs('umount', other);
+      // A failed case may still have something open there.
+      if (ringfs('umount', other).status !== 0) ringfs('umount', '--lazy', other);
       rmSync(other, { recursive: true, force: true });
     }
     await this.cluster.remove();

@@ -11,6 +11,7 @@ export type Capability =
   | 'rename-flags'
   | 'binary-names'
   | 'mapped-append'
+  | 'whole-appends'
   | 'fallocate'
   | 'holes'
   | 'tmpfile'
@@ -29,6 +30,7 @@ export const FUSE_NATIVE_LACKS: ReadonlySet<Capability> = new Set<Capability>([
   'rename-flags',
   'binary-names',
   'mapped-append',
+  'whole-appends',
   'fallocate',
   'holes',
   'tmpfile',

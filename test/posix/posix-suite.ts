@@ -20,7 +20,8 @@ async function missingCommand(commands: readonly string[]): Promise<string | und
   return undefined;
 }
 
-function reasonToSkip(
+/** Why a case cannot run on what lacks these; undefined if it can. */
+export function reasonToSkip(
   posixCase: Pick<PosixCase, 'needs' | 'root'>,
   lacks: ReadonlySet<Capability>,
 ): string | undefined {

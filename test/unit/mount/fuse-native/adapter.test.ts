@@ -101,7 +101,12 @@ describe('PathOperations', () => {
     await operations.link('/d/g', '/h');
     await operations.symlink('d/g', '/s');
     assert.equal(await operations.readlink('/s'), 'd/g');
-    assert.deepEqual(await operations.readdir('/'), ['.', '..', 'd', 'h', 's']);
+    const { names, stats } = await operations.readdir('/');
+    assert.deepEqual(names, ['.', '..', 'd', 'h', 's']);
+    assert.deepEqual(
+      stats.map(({ mode }) => mode.toString(8)),
+      ['40000', '40000', '40000', '100000', '120000'],
+    );
     const stat = await operations.getattr('/h');
     assert.deepEqual([stat.mode, stat.uid, stat.nlink, stat.size], [0o100640, 1000, 2, 5]);
     await operations.release(fd);
