@@ -3,22 +3,32 @@
  *
  *     node dist/test/posix/run-cases.js DIR [--only REGEXP] [--long]      the POSIX cases in any directory
  *     node dist/test/posix/run-cases.js MOUNT MOUNT... [--scale N]        the cases across mounts of one RingFS
+ *     node dist/test/posix/run-cases.js --list                            the names of all cases by area
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { defined } from '../../src/base/assert.ts';
-import { LONG_CASES, POSIX_CASES } from './cases/all.ts';
+import { LONG_CASES, POSIX_AREAS, POSIX_CASES } from './cases/all.ts';
 import { crossMountCases } from './cross-mount-cases.ts';
+import { toolCases } from './tools.ts';
 
 const { values, positionals } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
+    list: { type: 'boolean', default: false },
     long: { type: 'boolean', default: false },
     scale: { type: 'string', default: '10' },
   },
   allowPositionals: true,
 });
+if (values.list) {
+  for (const { area, cases } of listedAreas()) {
+    console.log(`${area} (${cases.length})`);
+    for (const { name } of cases) console.log(`  ${name}`);
+  }
+  process.exit();
+}
 const target = defined(positionals[0], 'a directory');
 const cases =
   positionals.length > 1
@@ -45,3 +55,15 @@ for (const { name, run } of cases) {
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = Math.min(failed, 100);
+
+function listedAreas(): readonly {
+  readonly area: string;
+  readonly cases: readonly { readonly name: string }[];
+}[] {
+  return [
+    ...POSIX_AREAS,
+    { area: 'too long for every run', cases: LONG_CASES },
+    { area: 'across mounts', cases: crossMountCases(1, { wholeReads: true }) },
+    { area: 'programs', cases: toolCases },
+  ];
+}

@@ -19,27 +19,35 @@ import { timeCases } from './times.ts';
 import { transferCases } from './transfer.ts';
 import { xattrCases } from './xattrs.ts';
 
-export const POSIX_CASES: readonly PosixCase[] = [
-  ...fileCases,
-  ...transferCases,
-  ...mappingCases,
-  ...directoryCases,
-  ...pathCases,
-  ...renameCases,
-  ...refusalCases,
-  ...rangeCases,
-  ...linkCases,
-  ...metadataCases,
-  ...timeCases,
-  ...permissionCases,
-  ...setIdCases,
-  ...aclCases,
-  ...xattrCases,
-  ...specialCases,
-  ...lockCases,
-  ...nodeCases,
-  ...descriptorCases,
+/** The cases of one area. */
+export interface PosixArea {
+  readonly area: string;
+  readonly cases: readonly PosixCase[];
+}
+
+export const POSIX_AREAS: readonly PosixArea[] = [
+  { area: 'files, open flags, sizes beyond 4 GiB', cases: fileCases },
+  { area: 'reading and writing, O_APPEND, O_DIRECT, O_SYNC', cases: transferCases },
+  { area: 'memory maps', cases: mappingCases },
+  { area: 'directories', cases: directoryCases },
+  { area: 'names and paths', cases: pathCases },
+  { area: 'renames', cases: renameCases },
+  { area: 'refusals', cases: refusalCases },
+  { area: 'holes, fallocate, copy_file_range', cases: rangeCases },
+  { area: 'links and unlinked files', cases: linkCases },
+  { area: 'attributes and statfs', cases: metadataCases },
+  { area: 'times', cases: timeCases },
+  { area: 'permissions and sticky directories', cases: permissionCases },
+  { area: 'setuid and setgid', cases: setIdCases },
+  { area: 'access lists', cases: aclCases },
+  { area: 'extended attributes', cases: xattrCases },
+  { area: 'special files', cases: specialCases },
+  { area: 'locks', cases: lockCases },
+  { area: 'inode numbers and modes', cases: nodeCases },
+  { area: 'descriptors', cases: descriptorCases },
 ];
+
+export const POSIX_CASES: readonly PosixCase[] = POSIX_AREAS.flatMap(({ cases }) => cases);
 
 /** Too long for every run: `node dist/test/posix/run-cases.js DIR --long`. */
 export const LONG_CASES: readonly PosixCase[] = [...longPathCases];
