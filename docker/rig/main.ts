@@ -1,0 +1,114 @@
+/**
+ * Breaks machines of a cluster while two mounts work on it, and says what the work saw.
+ *
+ *     npm run rig -- [--list] [--netns] [--json FILE] [scenario...]
+ *
+ * Without names all scenarios run. The exit status is 1 when anything acknowledged was lost or anything was wrong, 2 when the rig
+ * cannot be built.
+ */
+import { writeFileSync } from 'node:fs';
+import Table from 'cli-table3';
+import { Command } from 'commander';
+import { sh } from './commands.ts';
+import { NetnsRig } from './netns-rig.ts';
+import { type Report, runScenario } from './run-scenario.ts';
+import type { Scenario } from './scenario.ts';
+import { SCENARIOS } from './scenarios/all.ts';
+
+interface Flags {
+  readonly list?: boolean;
+  readonly netns?: boolean;
+  readonly json?: string;
+  readonly scale: string;
+}
+
+class RigError extends Error {}
+
+function chosen(names: readonly string[]): readonly Scenario[] {
+  if (names.length === 0) return SCENARIOS;
+  return names.map((name) => {
+    const scenario = SCENARIOS.find((one) => one.name === name);
+    if (scenario === undefined) throw new RigError(`there is no scenario ${name}; see: npm run rig -- --list`);
+    return scenario;
+  });
+}
+
+/** Says what is missing before anything is begun. */
+async function checkMachine(): Promise<void> {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) {
+    throw new RigError('network namespaces need root on Linux: run it as root');
+  }
+  await sh('test', '-c', '/dev/fuse').catch(() => {
+    throw new RigError('there is no /dev/fuse: load the fuse module, or give the container --device /dev/fuse');
+  });
+  const packages = { ip: 'iproute2', iptables: 'iptables', nsenter: 'util-linux', git: 'git', sqlite3: 'sqlite3' };
+  const missing: string[] = [];
+  for (const [command, name] of Object.entries(packages)) {
+    await sh('sh', '-c', `command -v ${command}`).catch(() => missing.push(name));
+  }
+  if (missing.length > 0) throw new RigError(`missing programs: apt-get install ${missing.join(' ')}`);
+}
+
+function seconds(ms: number | null): string {
+  return ms === null ? '-' : `${(ms / 1000).toFixed(1)} s`;
+}
+
+function print(reports: readonly Report[]): void {
+  const table = new Table({
+    head: ['scenario', 'operations', 'failed', 'acknowledged', 'lost or wrong', 'longest stall', 'whole again after'],
+    style: { head: [], border: [] },
+  });
+  for (const { scenario, verdict, wholeAfterMs } of reports) {
+    table.push([
+      scenario,
+      verdict.operations,
+      verdict.failed,
+      verdict.acknowledged,
+      verdict.wrong.length,
+      seconds(verdict.longestStallMs),
+      seconds(wholeAfterMs),
+    ]);
+  }
+  process.stdout.write(`${table.toString()}\n`);
+  for (const { scenario, verdict } of reports) {
+    for (const line of verdict.wrong) process.stdout.write(`WRONG ${scenario}: ${line}\n`);
+    for (const line of verdict.errors) process.stdout.write(`failed ${scenario}: ${line}\n`);
+  }
+}
+
+async function main(names: readonly string[], flags: Flags): Promise<number> {
+  if (flags.list === true) {
+    for (const { name, summary } of SCENARIOS) process.stdout.write(`${name.padEnd(20)} ${summary}\n`);
+    return 0;
+  }
+  const scenarios = chosen(names);
+  const scale = Number(flags.scale);
+  if (!(scale > 0)) throw new RigError(`--scale ${flags.scale}: a number above 0`);
+  await checkMachine();
+  const reports: Report[] = [];
+  for (const scenario of scenarios) {
+    const report = await runScenario(scenario, () => NetnsRig.open({ servers: 3, mounts: 2 }), scale);
+    reports.push(report);
+    for (const { atMs, what } of report.timeline) process.stdout.write(`${scenario.name} ${seconds(atMs)}: ${what}\n`);
+  }
+  print(reports);
+  if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(reports, null, 2)}\n`);
+  return reports.some(({ verdict }) => verdict.wrong.length > 0) ? 1 : 0;
+}
+
+const program = new Command('rig')
+  .description('breaks machines of a RingFS cluster while two mounts work on it, and says what the work saw')
+  .argument('[scenario...]', 'which; all when none is named')
+  .option('--list', 'print the scenarios')
+  .option('--netns', 'processes in network namespaces (the default)')
+  .option('--scale <factor>', 'stretches every wait', '1')
+  .option('--json <file>', 'write the reports there as well')
+  .action(async (names: string[], flags: Flags) => {
+    process.exitCode = await main(names, flags);
+  });
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`rig: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 2;
+}

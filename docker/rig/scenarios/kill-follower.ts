@@ -1,0 +1,14 @@
+import type { Scenario } from '../scenario.ts';
+
+export const killFollower: Scenario = {
+  name: 'kill-follower',
+  summary: 'a follower is killed with SIGKILL, and comes back',
+  async run(stage) {
+    const [follower] = await stage.followers();
+    await stage.rig.kill(follower!);
+    stage.note(`killed a follower, ${follower}`);
+    await stage.hold(5);
+    await stage.rig.start(follower!);
+    stage.note(`started ${follower}`);
+  },
+};

@@ -1,0 +1,16 @@
+import { partition } from '../rig.ts';
+import type { Scenario } from '../scenario.ts';
+
+export const partitionMount: Scenario = {
+  name: 'partition-mount',
+  summary: 'a mount is cut off from the leader only',
+  async run(stage) {
+    const leader = await stage.leader();
+    const [mount] = stage.rig.mounts;
+    await partition(stage.rig, [mount!], [leader]);
+    stage.note(`cut ${mount} off from the leader, ${leader}`);
+    await stage.hold(10);
+    await stage.rig.heal();
+    stage.note('healed');
+  },
+};

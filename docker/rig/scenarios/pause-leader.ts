@@ -1,0 +1,15 @@
+import type { Scenario } from '../scenario.ts';
+
+export const pauseLeader: Scenario = {
+  name: 'pause-leader',
+  summary: 'the leader stands still (SIGSTOP), is replaced, and goes on as if nothing had happened',
+  async run(stage) {
+    const leader = await stage.leader();
+    await stage.rig.pause(leader);
+    stage.note(`paused the leader, ${leader}`);
+    await stage.hold(8);
+    await stage.rig.resume(leader);
+    stage.note(`resumed ${leader}`);
+    await stage.hold(3);
+  },
+};

@@ -1,0 +1,197 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { checkLinearizable, type Operation } from '../../test/support/linearizability.ts';
+import { type Input, nameModel } from './name-model.ts';
+import type { Rig } from './rig.ts';
+import type { Acknowledged, NameOperation, NameOutput, ToRead, WorkerEvent } from './workers/protocol.ts';
+
+/** On every mount one of each. */
+const KINDS = ['writer', 'reader', 'appender', 'names', 'committer', 'banker', 'counter'] as const;
+const ERRORS_TOLD_MAX = 20;
+
+/** How a kind of work fared. */
+export interface WorkTally {
+  done: number;
+  failed: number;
+  /** The longest that one operation took, failed ones included, in milliseconds. */
+  longestMs: number;
+}
+
+/** What the workload saw. Nothing acknowledged may be lost, and nothing read may be wrong, whatever fails. */
+export interface Verdict {
+  readonly operations: number;
+  readonly failed: number;
+  readonly longestStallMs: number;
+  readonly acknowledged: number;
+  /** Acknowledged and not there, or there and wrong: what was found, in words. */
+  readonly wrong: readonly string[];
+  readonly errors: readonly string[];
+  readonly work: Readonly<Record<string, WorkTally>>;
+  /** Of the recorded operations on names. */
+  readonly linearizability: { readonly operations: number; readonly unknown: number; readonly violations: readonly string[] };
+}
+
+interface Worker {
+  readonly mount: string;
+  readonly kind: string;
+  readonly process: ChildProcess;
+  readonly ended: Promise<unknown>;
+}
+
+/** Work on all mounts of a rig that checks itself, from `start` to `finish`. */
+export class Workload {
+  readonly #rig: Rig;
+  readonly #workers: Worker[] = [];
+  readonly #tallies: Record<string, WorkTally> = {};
+  readonly #wrong: string[] = [];
+  readonly #errors: string[] = [];
+  readonly #history: NameOperation[] = [];
+  readonly #files: [string, string][] = [];
+  readonly #records: string[] = [];
+  readonly #commits: [string, string][] = [];
+  readonly #transfers: string[] = [];
+  #counted = 0;
+  #maybeCounted = 0;
+
+  private constructor(rig: Rig) {
+    this.#rig = rig;
+  }
+
+  static async start(rig: Rig): Promise<Workload> {
+    const workload = new Workload(rig);
+    await workload.#runToEnd(rig.mounts[0]!, 'prepare', '');
+    for (const mount of rig.mounts) for (const kind of KINDS) workload.#begin(mount, kind);
+    return workload;
+  }
+
+  /** Operations that have ended so far, for a scenario that waits until work goes on. */
+  get operations(): number {
+    return Object.values(this.#tallies).reduce((sum, { done }) => sum + done, 0);
+  }
+
+  /** Ends the work, looks on every mount for all that was acknowledged, and judges. */
+  async finish(): Promise<Verdict> {
+    for (const { process: child } of this.#workers) child.stdin?.end();
+    await Promise.all(this.#workers.map(({ ended }) => ended));
+    for (const mount of this.#rig.mounts) await this.#runToEnd(mount, 'check', JSON.stringify(this.#acknowledged()));
+    return this.#verdict();
+  }
+
+  /** Ends everything without a verdict. */
+  abandon(): void {
+    for (const { process: child } of this.#workers) child.kill('SIGKILL');
+  }
+
+  #begin(mount: string, kind: string): Worker {
+    const child = this.#rig.worker(mount, [kind, `${kind}-${mount}`]);
+    const worker = { mount, kind, process: child, ended: once(child, 'close') };
+    // A worker that is killed with its machine has nobody to write to.
+    child.stdin?.on('error', () => undefined);
+    const lines = createInterface({ input: child.stdout! });
+    lines.on('line', (line) => this.#onEvent(worker, JSON.parse(line) as WorkerEvent));
+    this.#workers.push(worker);
+    return worker;
+  }
+
+  async #runToEnd(mount: string, kind: string, input: string): Promise<void> {
+    const worker = this.#begin(mount, kind);
+    worker.process.stdin?.end(input);
+    const [code] = (await worker.ended) as [number | null];
+    if (code !== 0) this.#wrong.push(`${kind} on ${mount} could not be done`);
+  }
+
+  #onEvent({ mount, kind }: Worker, event: WorkerEvent): void {
+    switch (event.kind) {
+      case 'done':
+      case 'failed':
+        this.#tally(mount, event);
+        break;
+      case 'wrong':
+        this.#wrong.push(`${mount}: ${event.what}: ${event.detail}`);
+        break;
+      case 'acknowledged':
+        this.#onAcknowledged(mount, kind, event.key, event.value);
+        break;
+      case 'history':
+        this.#history.push(event.operation);
+        break;
+    }
+  }
+
+  #tally(mount: string, event: Extract<WorkerEvent, { kind: 'done' | 'failed' }>): void {
+    const tally = (this.#tallies[event.what] ??= { done: 0, failed: 0, longestMs: 0 });
+    tally.longestMs = Math.max(tally.longestMs, event.ms);
+    if (event.kind === 'done') {
+      tally.done++;
+      return;
+    }
+    tally.failed++;
+    if (event.what === 'lock') this.#maybeCounted++;
+    if (this.#errors.length < ERRORS_TOLD_MAX) this.#errors.push(`${mount}: ${event.what}: ${event.error}`);
+    // What cannot be looked at is not known to be there.
+    if (event.what.startsWith('check')) this.#wrong.push(`${mount}: ${event.what} failed: ${event.error}`);
+  }
+
+  #onAcknowledged(mount: string, kind: string, key: string, value: string): void {
+    if (kind === 'writer') {
+      this.#files.push([key, value]);
+      const line: ToRead = { path: key, sha256: value };
+      for (const reader of this.#workers) {
+        if (reader.kind !== 'reader' || reader.mount === mount || reader.process.stdin?.writable !== true) continue;
+        reader.process.stdin.write(`${JSON.stringify(line)}\n`);
+      }
+    } else if (kind === 'appender') this.#records.push(key);
+    else if (kind === 'committer') this.#commits.push([key, value]);
+    else if (kind === 'banker') this.#transfers.push(key);
+    else this.#counted++;
+  }
+
+  #acknowledged(): Acknowledged {
+    return {
+      files: this.#files,
+      records: this.#records,
+      commits: this.#commits,
+      transfers: this.#transfers,
+      counted: this.#counted,
+      maybeCounted: this.#maybeCounted,
+    };
+  }
+
+  #verdict(): Verdict {
+    const tallies = Object.values(this.#tallies);
+    const linearizability = this.#linearizability();
+    return {
+      operations: this.operations,
+      failed: tallies.reduce((sum, { failed }) => sum + failed, 0),
+      longestStallMs: Math.max(0, ...tallies.map(({ longestMs }) => longestMs)),
+      acknowledged:
+        this.#files.length + this.#records.length + this.#commits.length + this.#transfers.length + this.#counted,
+      wrong: [...this.#wrong, ...linearizability.violations],
+      errors: this.#errors,
+      work: this.#tallies,
+      linearizability,
+    };
+  }
+
+  /** Each directory is a history of its own. */
+  #linearizability(): Verdict['linearizability'] {
+    const byDirectory = new Map<string, Operation<Input, NameOutput>[]>();
+    for (const { directory, id, call, ret, input, output } of this.#history) {
+      const client = id.slice(0, id.lastIndexOf('-'));
+      const operations = byDirectory.get(directory) ?? [];
+      operations.push({ client, call, ret, input: { ...input, id }, output });
+      byDirectory.set(directory, operations);
+    }
+    let unknown = 0;
+    const violations: string[] = [];
+    for (const [directory, operations] of byDirectory) {
+      const { verdict, stuck } = checkLinearizable(nameModel, operations);
+      if (verdict === 'unknown') unknown++;
+      if (verdict === 'violation') {
+        violations.push(`${directory} has no order that explains ${JSON.stringify(stuck.slice(0, 5))}`);
+      }
+    }
+    return { operations: this.#history.length, unknown, violations };
+  }
+}
