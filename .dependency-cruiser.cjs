@@ -49,7 +49,7 @@ module.exports = {
       { path: '^src/meta' },
     ),
     forbid('clients-do-not-import-servers', '', { path: '^src/client' }, { path: '^src/(meta|block|vfs)' }),
-    forbid('production-does-not-import-tests', '', { path: '^(src|mount)' }, { path: '^test' }),
+    forbid('production-does-not-import-tests', '', { path: '^(src|mount)' }, { path: '^(test|docker)' }),
     forbid(
       'native-packages-stay-in-their-adapter',
       '',

@@ -2,9 +2,9 @@
 import tseslint from 'typescript-eslint';
 
 export default [
-  { ignores: ['dist/**', 'src/gen/**', 'node_modules/**', '*.cjs', '*.js', 'docker/**', 'scripts/**'] },
+  { ignores: ['dist/**', 'src/gen/**', 'node_modules/**', '*.cjs', '*.js', 'scripts/**'] },
   {
-    files: ['src/**/*.ts', 'mount/**/*.ts', 'test/**/*.ts'],
+    files: ['src/**/*.ts', 'mount/**/*.ts', 'test/**/*.ts', 'docker/**/*.ts'],
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     languageOptions: {
       parser: tseslint.parser,

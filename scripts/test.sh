@@ -37,7 +37,7 @@ tests() {
 
 check 'format and lint' node_modules/.bin/biome ci --error-on-warnings .
 check 'lint with types' node_modules/.bin/eslint .
-check 'import boundaries' node_modules/.bin/depcruise --config .dependency-cruiser.cjs src mount test
+check 'import boundaries' node_modules/.bin/depcruise --config .dependency-cruiser.cjs src mount test docker
 check 'unused code' node_modules/.bin/knip
 check 'generated code is up to date' sh scripts/check-generated.sh
 check 'lock file names no registry' sh -c '! grep -q "\"resolved\"" package-lock.json'

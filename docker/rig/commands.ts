@@ -15,7 +15,11 @@ export async function sh(command: string, ...args: readonly string[]): Promise<s
 }
 
 /** Polls until `condition` resolves with true; a rejection counts as false. Throws after `timeoutMs`. */
-export async function until(what: string, timeoutMs: number, condition: () => Promise<boolean>): Promise<void> {
+export async function until(
+  what: string,
+  timeoutMs: number,
+  condition: () => Promise<boolean>,
+): Promise<void> {
   const end = performance.now() + timeoutMs;
   for (;;) {
     if (await condition().catch(() => false)) return;

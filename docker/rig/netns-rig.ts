@@ -44,7 +44,13 @@ export class NetnsRig implements Rig {
     this.mounts = Array.from({ length: size.mounts }, (_, i) => `m${i + 1}`);
     [...this.servers, ...this.mounts].forEach((name, i) => {
       const log = path.join(this.#root, `${name}.log`);
-      const machine = { name, namespace: `${prefix}-${name}`, address: `10.77.0.${i + 1}`, log, process: undefined };
+      const machine = {
+        name,
+        namespace: `${prefix}-${name}`,
+        address: `10.77.0.${i + 1}`,
+        log,
+        process: undefined,
+      };
       this.#machines.set(name, machine);
     });
   }
@@ -79,7 +85,21 @@ export class NetnsRig implements Rig {
     for (const device of ['lo', 'br0']) await sh('ip', '-n', hub, 'link', 'set', device, 'up');
     for (const { name, namespace, address } of this.#machines.values()) {
       await sh('ip', 'netns', 'add', namespace);
-      await sh('ip', 'link', 'add', 'eth0', 'netns', namespace, 'type', 'veth', 'peer', 'name', name, 'netns', hub);
+      await sh(
+        'ip',
+        'link',
+        'add',
+        'eth0',
+        'netns',
+        namespace,
+        'type',
+        'veth',
+        'peer',
+        'name',
+        name,
+        'netns',
+        hub,
+      );
       await sh('ip', '-n', hub, 'link', 'set', name, 'master', 'br0', 'up');
       await sh('ip', '-n', namespace, 'addr', 'add', `${address}/24`, 'dev', 'eth0');
       for (const device of ['lo', 'eth0']) await sh('ip', '-n', namespace, 'link', 'set', device, 'up');
@@ -102,11 +122,30 @@ export class NetnsRig implements Rig {
   #commandOf({ name, address }: Machine): string[] {
     if (this.mounts.includes(name)) {
       const options = 'driver=devfuse,timeout=60';
-      return [RINGFS, 'mount', this.#addresses().join(), this.#directory(name), '--foreground', '-o', options];
+      return [
+        RINGFS,
+        'mount',
+        this.#addresses().join(),
+        this.#directory(name),
+        '--foreground',
+        '-o',
+        options,
+      ];
     }
     const peers = this.servers.map((server, i) => `${server}=${this.#addresses()[i]}`).join();
     const data = path.join(this.#root, 'data', name);
-    return [RINGFS, 'server', '--id', name, '--listen', `${address}:${PORT}`, '--peers', peers, '--data', data];
+    return [
+      RINGFS,
+      'server',
+      '--id',
+      name,
+      '--listen',
+      `${address}:${PORT}`,
+      '--peers',
+      peers,
+      '--data',
+      data,
+    ];
   }
 
   async start(node: string): Promise<void> {
@@ -188,7 +227,10 @@ export class NetnsRig implements Rig {
   async close(): Promise<void> {
     for (const mount of this.mounts) await this.#endMount(mount);
     for (const server of this.servers) await this.kill(server);
-    for (const namespace of [...[...this.#machines.values()].map((machine) => machine.namespace), this.#hub]) {
+    for (const namespace of [
+      ...[...this.#machines.values()].map((machine) => machine.namespace),
+      this.#hub,
+    ]) {
       await sh('ip', 'netns', 'del', namespace).catch(() => undefined);
     }
     rmSync(this.#root, { recursive: true, force: true });

@@ -20,7 +20,11 @@ export interface Report {
 }
 
 /** Runs one scenario on a rig of its own. Rejects when the scenario could not be carried out; a lost byte is in the report. */
-export async function runScenario(scenario: Scenario, open: () => Promise<Rig>, scale: number): Promise<Report> {
+export async function runScenario(
+  scenario: Scenario,
+  open: () => Promise<Rig>,
+  scale: number,
+): Promise<Report> {
   const rig = await open();
   let workload: Workload | undefined;
   try {
@@ -30,7 +34,9 @@ export async function runScenario(scenario: Scenario, open: () => Promise<Rig>, 
     await until('the work is under way', WARM_UP_MS, async () => begun.operations >= WARM_UP_OPERATIONS);
     await scenario.run(stage);
     const mended = stage.elapsedMs;
-    await until('the cluster is whole', WHOLE_MS, async () => isWhole(await rig.status(), rig.servers.length));
+    await until('the cluster is whole', WHOLE_MS, async () =>
+      isWhole(await rig.status(), rig.servers.length),
+    );
     const wholeAfterMs = stage.elapsedMs - mended;
     stage.note('the cluster is whole');
     await stage.hold(AFTER_SECONDS);

@@ -62,7 +62,9 @@ export class Stage {
 
   /** Until every server is healthy, has applied what the others have, and every block has all its copies. */
   async whole(): Promise<void> {
-    await until('the cluster is whole', WAIT_MS, async () => isWhole(await this.rig.status(), this.rig.servers.length));
+    await until('the cluster is whole', WAIT_MS, async () =>
+      isWhole(await this.rig.status(), this.rig.servers.length),
+    );
   }
 }
 

@@ -8,6 +8,8 @@ import type { Acknowledged, NameOperation, NameOutput, ToRead, WorkerEvent } fro
 
 /** On every mount one of each. */
 const KINDS = ['writer', 'reader', 'appender', 'names', 'committer', 'banker', 'counter'] as const;
+/** Work that is one operation on one file; the rest are programs that make many, one after the other. */
+const SINGLE_OPERATIONS = ['write', 'read', 'append', 'names'] as const;
 const ERRORS_TOLD_MAX = 20;
 
 /** How a kind of work fared. */
@@ -22,6 +24,7 @@ export interface WorkTally {
 export interface Verdict {
   readonly operations: number;
   readonly failed: number;
+  /** Of the work that is one operation on one file. */
   readonly longestStallMs: number;
   readonly acknowledged: number;
   /** Acknowledged and not there, or there and wrong: what was found, in words. */
@@ -29,7 +32,11 @@ export interface Verdict {
   readonly errors: readonly string[];
   readonly work: Readonly<Record<string, WorkTally>>;
   /** Of the recorded operations on names. */
-  readonly linearizability: { readonly operations: number; readonly unknown: number; readonly violations: readonly string[] };
+  readonly linearizability: {
+    readonly operations: number;
+    readonly unknown: number;
+    readonly violations: readonly string[];
+  };
 }
 
 interface Worker {
@@ -74,7 +81,8 @@ export class Workload {
   async finish(): Promise<Verdict> {
     for (const { process: child } of this.#workers) child.stdin?.end();
     await Promise.all(this.#workers.map(({ ended }) => ended));
-    for (const mount of this.#rig.mounts) await this.#runToEnd(mount, 'check', JSON.stringify(this.#acknowledged()));
+    for (const mount of this.#rig.mounts)
+      await this.#runToEnd(mount, 'check', JSON.stringify(this.#acknowledged()));
     return this.#verdict();
   }
 
@@ -120,7 +128,8 @@ export class Workload {
   }
 
   #tally(mount: string, event: Extract<WorkerEvent, { kind: 'done' | 'failed' }>): void {
-    const tally = (this.#tallies[event.what] ??= { done: 0, failed: 0, longestMs: 0 });
+    this.#tallies[event.what] ??= { done: 0, failed: 0, longestMs: 0 };
+    const tally = this.#tallies[event.what]!;
     tally.longestMs = Math.max(tally.longestMs, event.ms);
     if (event.kind === 'done') {
       tally.done++;
@@ -138,7 +147,8 @@ export class Workload {
       this.#files.push([key, value]);
       const line: ToRead = { path: key, sha256: value };
       for (const reader of this.#workers) {
-        if (reader.kind !== 'reader' || reader.mount === mount || reader.process.stdin?.writable !== true) continue;
+        if (reader.kind !== 'reader' || reader.mount === mount || reader.process.stdin?.writable !== true)
+          continue;
         reader.process.stdin.write(`${JSON.stringify(line)}\n`);
       }
     } else if (kind === 'appender') this.#records.push(key);
@@ -164,9 +174,13 @@ export class Workload {
     return {
       operations: this.operations,
       failed: tallies.reduce((sum, { failed }) => sum + failed, 0),
-      longestStallMs: Math.max(0, ...tallies.map(({ longestMs }) => longestMs)),
+      longestStallMs: Math.max(0, ...SINGLE_OPERATIONS.map((what) => this.#tallies[what]?.longestMs ?? 0)),
       acknowledged:
-        this.#files.length + this.#records.length + this.#commits.length + this.#transfers.length + this.#counted,
+        this.#files.length +
+        this.#records.length +
+        this.#commits.length +
+        this.#transfers.length +
+        this.#counted,
       wrong: [...this.#wrong, ...linearizability.violations],
       errors: this.#errors,
       work: this.#tallies,

@@ -21,7 +21,8 @@ export async function check(directory: string): Promise<void> {
 async function checkFiles(directory: string, files: readonly (readonly [string, string])[]): Promise<void> {
   for (const [file, hash] of files) {
     const bytes = await readFile(path.join(directory, file)).catch((error: NodeJS.ErrnoException) => error);
-    if (bytes instanceof Error) wrong('write', `${file} was acknowledged and is ${bytes.code ?? bytes.message}`);
+    if (bytes instanceof Error)
+      wrong('write', `${file} was acknowledged and is ${bytes.code ?? bytes.message}`);
     else if (sha256(bytes) !== hash) wrong('write', `${file} has not the bytes that were acknowledged`);
   }
 }
@@ -29,17 +30,23 @@ async function checkFiles(directory: string, files: readonly (readonly [string, 
 async function checkLog(directory: string, records: readonly string[]): Promise<void> {
   const log = await readLog(directory);
   for (const line of log.torn) wrong('append', `a record is torn: ${line}`);
-  for (const key of records) if (!log.records.has(key)) wrong('append', `record ${key} was acknowledged and is missing`);
-  for (const [key, times] of log.records) if (times > 1) wrong('append', `record ${key} is there ${times} times`);
+  for (const key of records)
+    if (!log.records.has(key)) wrong('append', `record ${key} was acknowledged and is missing`);
+  for (const [key, times] of log.records)
+    if (times > 1) wrong('append', `record ${key} is there ${times} times`);
 }
 
-async function checkCommits(directory: string, commits: readonly (readonly [string, string])[]): Promise<void> {
+async function checkCommits(
+  directory: string,
+  commits: readonly (readonly [string, string])[],
+): Promise<void> {
   for (const repository of new Set(commits.map(([, of]) => of))) {
     const cwd = path.join(directory, repository);
     await git(cwd, 'fsck', '--full', '--strict', '--no-dangling');
     const there = new Set((await git(cwd, 'log', '--all', '--reflog', '--format=%H')).split('\n'));
     for (const [hash, of] of commits) {
-      if (of === repository && !there.has(hash)) wrong('git', `commit ${hash} was acknowledged and is missing`);
+      if (of === repository && !there.has(hash))
+        wrong('git', `commit ${hash} was acknowledged and is missing`);
     }
   }
 }
@@ -51,7 +58,8 @@ async function checkBank(directory: string, transfers: readonly string[]): Promi
   const sum = await sql(database, 'SELECT sum(balance) FROM account');
   if (Number(sum) !== ACCOUNTS * START_BALANCE) wrong('sqlite', `the accounts have ${sum} together`);
   const there = new Set((await sql(database, "SELECT name || ' ' || n FROM transfer")).split('\n'));
-  for (const key of transfers) if (!there.has(key)) wrong('sqlite', `transfer ${key} was acknowledged and is missing`);
+  for (const key of transfers)
+    if (!there.has(key)) wrong('sqlite', `transfer ${key} was acknowledged and is missing`);
 }
 
 async function checkCount(directory: string, { counted, maybeCounted }: Acknowledged): Promise<void> {

@@ -39,7 +39,11 @@ export async function reader(directory: string, _name: string, inbox: Inbox): Pr
     }
     const bytes = await told('read', () => readFile(path.join(directory, next.path)));
     if (bytes !== undefined && sha256(bytes) !== next.sha256) {
-      emit({ kind: 'wrong', what: 'read', detail: `${next.path} has ${bytes.length} bytes that were not written` });
+      emit({
+        kind: 'wrong',
+        what: 'read',
+        detail: `${next.path} has ${bytes.length} bytes that were not written`,
+      });
     }
   }
 }

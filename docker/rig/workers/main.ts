@@ -36,7 +36,9 @@ const TASKS: Readonly<Record<string, (directory: string) => Promise<void>>> = {
 const [kind = '', directory = '', name = ''] = process.argv.slice(2);
 const [worker, task] = [WORKERS[kind], TASKS[kind]];
 if ((worker ?? task) === undefined || directory === '') {
-  process.stderr.write(`usage: main.js ${[...Object.keys(WORKERS), ...Object.keys(TASKS)].join('|')} DIRECTORY NAME\n`);
+  process.stderr.write(
+    `usage: main.js ${[...Object.keys(WORKERS), ...Object.keys(TASKS)].join('|')} DIRECTORY NAME\n`,
+  );
   process.exit(2);
 }
 try {

@@ -19,7 +19,9 @@ const GIT_ENV = {
 };
 
 export async function git(cwd: string, ...args: readonly string[]): Promise<string> {
-  return (await run('git', ['-c', 'core.fsync=all', '-c', 'gc.auto=0', ...args], { cwd, env: GIT_ENV })).stdout.trim();
+  return (
+    await run('git', ['-c', 'core.fsync=all', '-c', 'gc.auto=0', ...args], { cwd, env: GIT_ENV })
+  ).stdout.trim();
 }
 
 /** Commit after commit to a repository of its own. */
