@@ -38,6 +38,22 @@ const CASES: readonly Case[] = [
   { mistake: 'forget-answers', checks: ['exactly-once', 'outcome'], profile: 'mixed', from: 9 },
   { mistake: 'skip-row', checks: ['state-hash'], profile: 'mixed', from: 1 },
   {
+    mistake: 'alter-entry',
+    checks: ['state-alarm'],
+    profile: 'calm',
+    from: 1,
+    finds:
+      /s2:1: .*differ from those of the other replicas: at log index \d+ their hash was \w{13}, and \w{13} at/,
+  },
+  {
+    mistake: 'lose-row',
+    checks: ['state-alarm'],
+    profile: 'calm',
+    from: 1,
+    finds: /s2:1: .*disk does not have/,
+  },
+  { mistake: 'lose-row', checks: ['state-hash'], profile: 'calm', from: 1 },
+  {
     mistake: 'read-without-barrier',
     checks: ['linearizability'],
     profile: 'calm',

@@ -2,9 +2,15 @@ import { TABLE } from '../../../src/core/namespace/keys.ts';
 import { F_UNLCK } from '../../../src/core/namespace/ops/lock.ts';
 import type { MetaReply, MetaRequest } from '../../../src/gen/ringfs/v1/meta.ts';
 import { Command, type Op } from '../../../src/gen/ringfs/v1/namespace.ts';
-import { type RaftMessage, RaftMessageType, type SnapshotPart } from '../../../src/gen/ringfs/v1/raft.ts';
+import {
+  type RaftEntry,
+  type RaftMessage,
+  RaftMessageType,
+  type SnapshotPart,
+} from '../../../src/gen/ringfs/v1/raft.ts';
 import { encodeSnapshot, type Row, readHeader, readRows } from '../../../src/meta/raft/snapshot-stream.ts';
 import type { Applied, Replica } from '../../../src/meta/replica.ts';
+import type { KvWrite } from '../../../src/ports/kv-store.ts';
 import type { RpcConnection, RpcConnector } from '../../../src/ports/rpc.ts';
 import type { SimDisk } from './disk.ts';
 import type { LinkTampering } from './links.ts';
@@ -15,7 +21,7 @@ type Connector = RpcConnector<MetaRequest, MetaReply>;
 /** A mistake planted between the parts of the product; the parts themselves know nothing of it. */
 export interface Mutation {
   links?(world: SimWorld): LinkTampering;
-  disk?(disk: SimDisk): void;
+  disk?(disk: SimDisk, server: string): void;
   replica?(replica: Replica, world: SimWorld): Replica;
   connector?(connector: Connector): Connector;
 }
@@ -75,6 +81,39 @@ const commitAtOnce: LinkTampering = {
   },
 };
 
+/** One server gets one entry with another content: its memory has a flipped bit. */
+function alterEntry(server: string): LinkTampering {
+  const altered = new Map<number, RaftEntry>();
+  const alter = (entry: RaftEntry): RaftEntry => {
+    const known = altered.get(entry.index);
+    if (known?.term === entry.term) return known;
+    const { body } = Command.decode(entry.data);
+    const op = body?.$case === 'commit' ? body.value.ops[0]?.body : undefined;
+    if (altered.size > 0 || op?.$case !== 'makeNode') return entry;
+    op.value.uid ^= 1;
+    const other = { ...entry, data: Command.encode({ body }).finish() };
+    altered.set(entry.index, other);
+    return other;
+  };
+  return {
+    outgoing(message) {
+      if (message.type !== RaftMessageType.APPEND || message.to !== server) return [message];
+      return [{ ...message, entries: message.entries.map(alter) }];
+    },
+  };
+}
+
+/** A disk that loses the row of one inode, once. */
+function loseRow(disk: SimDisk): void {
+  let left = 12;
+  disk.alter = (batch) => {
+    const isInode = (write: KvWrite): boolean => write.type === 'put' && write.key[0] === TABLE.inode;
+    if (left === 0 || !batch.some(isInode)) return batch;
+    left -= 1;
+    return left === 0 ? batch.filter((write) => !isInode(write)) : batch;
+  };
+}
+
 /** Proposes what `again` picks once more, under a number that it was not sent with. */
 function proposeTwice(
   replica: Replica,
@@ -126,6 +165,14 @@ export const MUTATIONS = {
   },
   /** A snapshot lacks a row. */
   'skip-row': { links: () => ({ snapshot: (parts) => withoutRows(parts, (_, at) => at === 3) }) },
+  /** What one server applies is not what the others do. */
+  'alter-entry': { links: () => alterEntry('s2') },
+  /** What one server has on its disk is not what it wrote. */
+  'lose-row': {
+    disk: (disk, server) => {
+      if (server === 's2') loseRow(disk);
+    },
+  },
   /** Reads wait for nothing: neither for what was answered and is not in the state yet, nor to hear whether this still leads. The disk
    * is slow, so that there is something to wait for. */
   'read-without-barrier': {

@@ -129,6 +129,7 @@ export class SimServer {
         clusterId,
         members: founders.map((id) => ({ id: id as ServerId, address: addressOf(id) })),
         replicas: 3,
+        stateChecks: { intervalMs: 700, waitMs: 300, auditIntervalMs: 1_500, auditPauseMs: 5 },
         logLimits: { bytesMax: 1 << 20, entriesMax: logMax, entriesKept: logKept, bytesHeldMax: 1 << 20 },
       },
     );

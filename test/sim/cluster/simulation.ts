@@ -350,7 +350,7 @@ class Simulation implements Breakable {
       wrapReplica: (replica) => this.#mutation?.replica?.(replica, this.world) ?? replica,
     };
     const server = new SimServer(components, { id, clusterId: CLUSTER_ID, founders });
-    this.#mutation?.disk?.(server.disk);
+    this.#mutation?.disk?.(server.disk, id);
     this.#servers.set(id, server);
     return server;
   }
