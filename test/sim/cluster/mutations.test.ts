@@ -34,9 +34,24 @@ const CASES: readonly Case[] = [
     from: 7,
     options: { servers: 5 },
   },
+  {
+    mistake: 'count-old-terms',
+    checks: ['leader'],
+    profile: 'calm',
+    from: 1,
+    finds: /lacks committed entry/,
+  },
+  {
+    mistake: 'deposed-leader-reads',
+    checks: ['linearizability'],
+    profile: 'partition',
+    from: 1,
+    options: { partitions: 0.8 },
+  },
   { mistake: 'forget-answers', checks: ['state-hash'], profile: 'mixed', from: 1 },
-  { mistake: 'forget-answers', checks: ['exactly-once', 'outcome'], profile: 'mixed', from: 9 },
+  { mistake: 'forget-answers', checks: ['exactly-once', 'outcome'], profile: 'mixed', from: 20 },
   { mistake: 'skip-row', checks: ['state-hash'], profile: 'mixed', from: 1 },
+  { mistake: 'skip-row', checks: ['state-alarm'], profile: 'mixed', from: 1, finds: /differ from those/ },
   {
     mistake: 'alter-entry',
     checks: ['state-alarm'],
@@ -81,4 +96,12 @@ describe('the checkers of the simulated cluster notice', () => {
       assert.fail(`unnoticed from seed ${from} on`);
     });
   }
+
+  it('nothing in the schedule of figure 8 where no mistake is planted', async () => {
+    const lines: string[] = [];
+    const run = { mutation: MUTATIONS['figure-8'], onTrace: (line: string) => void lines.push(line) };
+    const { violation } = await runSimulation(1, profileOptions('calm'), run);
+    assert.equal(violation, undefined);
+    assert.ok(lines.some((line) => line.includes('figure 8 is complete')));
+  });
 });

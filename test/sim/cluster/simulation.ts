@@ -112,7 +112,8 @@ class Simulation implements Breakable {
   async run(): Promise<void> {
     try {
       await this.#begin();
-      new Faults(this).start();
+      if (this.#mutation?.faults === undefined) new Faults(this).start();
+      else this.#mutation.faults(this);
       await this.#pass(this.world.options.seconds * 1_000);
       await this.#heal();
       await this.#audit();
