@@ -1,5 +1,5 @@
 import type { Random } from '../base/random.ts';
-import type { MetaReply, MetaRequest } from '../gen/ringfs/v1/meta.ts';
+import type { MetaReply, MetaRequest, ReadPoint } from '../gen/ringfs/v1/meta.ts';
 import type { Time } from '../gen/ringfs/v1/namespace.ts';
 import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
 import type { Timers } from '../ports/clock.ts';
@@ -7,6 +7,7 @@ import type { Logger } from '../ports/logger.ts';
 import type { GarbageOptions, Leadership } from './leadership.ts';
 import type { Replica } from './replica.ts';
 import type { Session } from './sessions.ts';
+import type { UnleasedReads } from './unleased-reads.ts';
 
 export type RequestBody = NonNullable<MetaRequest['body']>;
 export type ReplyBody = NonNullable<MetaReply['body']>;
@@ -18,7 +19,12 @@ export interface MetaServerComponents {
   readonly logger: Logger;
   /** Without it nothing is collected. */
   readonly garbage?: GarbageOptions;
+  /** Asks the leader at an address for a read point. Without it only the leader answers reads. */
+  readonly askLeader?: AskLeader;
 }
+
+/** Rejects when that server does not answer, or does not lead. */
+export type AskLeader = (address: string) => Promise<ReadPoint>;
 
 /** What any request has at hand. */
 export interface ServerContext {
@@ -28,6 +34,7 @@ export interface ServerContext {
   cluster(): Promise<ClusterRow | undefined>;
   /** Undefined while this replica does not lead, or has not applied everything of earlier terms. */
   leadership(): Leadership | undefined;
+  readonly unleased: UnleasedReads;
 }
 
 /** What a request of the leader has at hand. */
@@ -39,6 +46,13 @@ export interface LeaderContext extends ServerContext {
 export interface SessionContext extends LeaderContext {
   readonly session: Session;
 }
+
+/** What a read without a session has at hand, at whatever member. */
+export interface ObserverContext extends ServerContext {
+  readonly session: undefined;
+}
+
+export type ReadContext = SessionContext | ObserverContext;
 
 /** The cluster's time: the leader's clock. Clients estimate it from hellos and pings. */
 export function clusterTime(timers: Timers): Time {

@@ -252,7 +252,7 @@ export class RaftReplica implements Replica, RaftReceiver {
       failpoint,
       hooks: {
         ...storageHooks('state'),
-        isAwaited: () => this.#role === 'leader',
+        isAwaited: () => this.#role === 'leader' || this.#waiters.size > 0,
         mayWriteLater: () => this.#leadership.term !== undefined && this.#waiters.size === 0,
         applyConfChange: (data) => this.#applyConfChange(core, data),
         onOutcomes: (entries, outcomes) => this.#onOutcomes(entries, outcomes),
@@ -415,6 +415,16 @@ export class RaftReplica implements Replica, RaftReceiver {
     return this.#running?.state.applied.index ?? 0;
   }
 
+  async reached(index: number): Promise<void> {
+    if (!this.#active()) throw new NotLeaderError(undefined);
+    await this.#inState(index);
+    if (!this.#active()) throw new NotLeaderError(undefined);
+  }
+
+  visibleIndex(): number {
+    return this.#require().state.visibleIndex;
+  }
+
   status(): RaftStatus {
     const { core, state } = this.#require();
     const status = core.status();
@@ -451,9 +461,8 @@ export class RaftReplica implements Replica, RaftReceiver {
     return started.index;
   }
 
-  /** Everything that was committed when this was called, as a stream. The caller ends it. Throws NotLeaderError. */
-  async dump(): Promise<AsyncIterableIterator<SnapshotPart>> {
-    await this.readBarrier();
+  /** The state as it is here now, as a stream. The caller ends it. What makes it a linearizable read is the caller's. */
+  async capture(): Promise<AsyncIterableIterator<SnapshotPart>> {
     return (await this.#require().snapshots.capture()).parts;
   }
 

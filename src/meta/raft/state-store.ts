@@ -58,6 +58,7 @@ export class StateStore {
   #applied: AppliedMark;
   #installed: RaftSnapshotMeta | undefined;
   #condemned: string | undefined;
+  #visible: number;
 
   /** What readers hold: it follows the live state when that is replaced. */
   readonly view: ReadableKv = {
@@ -71,8 +72,10 @@ export class StateStore {
     this.#name = name;
     this.#kv = kv;
     this.#applied = rows.applied;
+    this.#visible = rows.applied.index;
     this.#installed = rows.installed;
     this.#condemned = rows.condemned;
+    this.#visible = rows.applied.index;
   }
 
   /** Opens the live state, or makes an empty one with `initial` in a directory without any. Removes left-overs. */
@@ -103,6 +106,11 @@ export class StateStore {
 
   get applied(): AppliedMark {
     return this.#applied;
+  }
+
+  /** No reader has seen what an entry beyond this did. Ahead of `applied` while a batch is being written. */
+  get visibleIndex(): number {
+    return this.#visible;
   }
 
   /** The snapshot that this state began with, if it did. */
@@ -149,6 +157,7 @@ export class StateStore {
   /** One atomic batch: the rows and the mark that says that they are there. */
   async write(rows: readonly KvWrite[], applied: AppliedMark): Promise<void> {
     assert(applied.index > this.#applied.index, 'the applied index grows');
+    this.#visible = applied.index;
     await this.#kv.write([...rows, putApplied(applied)], { sync: false });
     this.#applied = applied;
   }

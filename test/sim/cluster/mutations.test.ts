@@ -17,6 +17,9 @@ interface Case {
   readonly finds?: RegExp;
 }
 
+/** Clients that do not reach the leader for long, and do much meanwhile. */
+const CUT_FROM_LEADERS = { leaderCuts: 2, clientCutMs: 20_000, seconds: 15, thinkMs: 40, clients: 4 };
+
 const CASES: readonly Case[] = [
   { mistake: 'vote-twice', checks: ['leader'], profile: 'crash', from: 1 },
   { mistake: 'vote-twice', checks: ['promise'], profile: 'mixed', from: 5, finds: /vote for/ },
@@ -47,6 +50,13 @@ const CASES: readonly Case[] = [
     profile: 'partition',
     from: 1,
     options: { partitions: 0.8 },
+  },
+  {
+    mistake: 'follower-does-not-ask',
+    checks: ['linearizability'],
+    profile: 'calm',
+    from: 2,
+    options: CUT_FROM_LEADERS,
   },
   { mistake: 'forget-answers', checks: ['state-hash'], profile: 'mixed', from: 1 },
   { mistake: 'forget-answers', checks: ['exactly-once', 'outcome'], profile: 'mixed', from: 20 },

@@ -8,6 +8,7 @@ import {
   RaftMessageType,
   type SnapshotPart,
 } from '../../../src/gen/ringfs/v1/raft.ts';
+import type { AskLeader } from '../../../src/meta/context.ts';
 import { encodeSnapshot, type Row, readHeader, readRows } from '../../../src/meta/raft/snapshot-stream.ts';
 import { type Applied, NotLeaderError, type Replica } from '../../../src/meta/replica.ts';
 import type { KvWrite } from '../../../src/ports/kv-store.ts';
@@ -30,6 +31,8 @@ export interface Mutation {
   faults?(target: Breakable): void;
   disk?(disk: SimDisk, server: string): void;
   replica?(replica: Replica, world: SimWorld): Replica;
+  /** How followers ask the leader for the right to answer reads. */
+  points?(ask: AskLeader): AskLeader;
   connector?(connector: Connector): Connector;
 }
 
@@ -224,6 +227,8 @@ export const MUTATIONS = {
   },
   /** A leader that does not know that there is another one answers without asking. */
   'deposed-leader-reads': { replica: overstay },
+  /** A follower answers from what it has. */
+  'follower-does-not-ask': { points: () => async () => ({ index: 0, settled: Number.MAX_SAFE_INTEGER }) },
   /** An append that was retried takes effect twice. */
   'append-twice': {
     replica: (replica, world) => proposeTwice(replica, world, (op) => op.body?.$case === 'appendExtents', 0),

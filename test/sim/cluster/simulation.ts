@@ -202,6 +202,9 @@ class Simulation implements Breakable {
 
   /** Somebody new looks at everything. */
   async #audit(): Promise<void> {
+    for (const { client } of this.#clients.values()) {
+      this.world.counts.followerReads += client.stats().followerReads;
+    }
     const auditor = this.#makeClient();
     const look = async (): Promise<void> => {
       for (let group = 0; group < this.world.options.groups; group++) {
@@ -302,6 +305,7 @@ class Simulation implements Breakable {
   crashClient(name: string): void {
     const client = this.#clients.get(name);
     if (client === undefined) return;
+    this.world.counts.followerReads += client.client.stats().followerReads;
     this.world.trace(`${name} dies`);
     client.kill();
     this.#clients.delete(name);
@@ -348,6 +352,7 @@ class Simulation implements Breakable {
       links: this.#links,
       checks: this.#checks,
       processes: this.#processes,
+      wrapPoints: (ask) => this.#mutation?.points?.(ask) ?? ask,
       wrapReplica: (replica) => this.#mutation?.replica?.(replica, this.world) ?? replica,
     };
     const server = new SimServer(components, { id, clusterId: CLUSTER_ID, founders });
