@@ -9,6 +9,7 @@ import { SystemTimers } from '../../src/io/os/system-timers.ts';
 import { RecordingLogger } from '../support/recording-logger.ts';
 import { until } from '../support/test-cluster.ts';
 
+const RETRY_MS = 200;
 const RINGFS = path.resolve(import.meta.dirname, '../../../ringfs');
 
 /** Real servers with the role meta, each a process with a data directory of its own. */
@@ -37,11 +38,20 @@ export class BenchServers {
     const own = id(this.addresses.indexOf(address));
     const peers = this.addresses.map((peer, at) => `${id(at)}=${peer}`).join(',');
     const flags = { id: own, listen: address, data: path.join(this.root, own), peers, roles: 'meta' };
-    const args = Object.entries({ ...flags, 'cluster-id': 'bench', 'log-level': 'error' });
+    const args = Object.entries({ ...flags, 'cluster-id': 'bench', 'log-level': 'fatal' });
     const child = spawn(RINGFS, ['server', ...args.flatMap(([name, value]) => [`--${name}`, value])], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     this.#processes.set(address, child);
+    // The port may have been taken by a connection while the server was away.
+    child.once('exit', () => {
+      if (this.#processes.get(address) === child)
+        setTimeout(() => this.#startAgain(address, child), RETRY_MS);
+    });
+  }
+
+  #startAgain(address: string, child: ChildProcess): void {
+    if (this.#processes.get(address) === child) this.start(address);
   }
 
   /** Without a word. */

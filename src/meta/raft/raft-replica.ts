@@ -7,10 +7,6 @@ import {
   RAFT_HEARTBEAT_TICKS,
   RAFT_INFLIGHT_MAX,
   RAFT_UNCOMMITTED_BYTES_MAX,
-  STATE_AUDIT_INTERVAL_MS,
-  STATE_AUDIT_PAUSE_MS,
-  STATE_CHECK_INTERVAL_MS,
-  STATE_CHECK_WAIT_MS,
 } from '../../base/limits.ts';
 import type { Random } from '../../base/random.ts';
 import { FORMAT_VERSION } from '../../core/namespace/cluster.ts';
@@ -46,11 +42,13 @@ import { Members } from './members.ts';
 import { type MemberChange, Membership } from './membership.ts';
 import { Pacer } from './pacer.ts';
 import { Proposals } from './proposals.ts';
+import { raftStatus } from './raft-status.ts';
 import { ReadRounds } from './read-rounds.ts';
 import { ReadyLoop } from './ready-loop.ts';
 import { recover } from './recovery.ts';
 import { SnapshotTransfers } from './snapshot-transfers.ts';
 import { StateAuditor } from './state-audit.ts';
+import { STATE_CHECK_LIMITS, type StateCheckLimits } from './state-check-limits.ts';
 import { StateChecks } from './state-checks.ts';
 import type { StateInstall, StateStore } from './state-store.ts';
 import { type ReplicaHealth, StorageHealth } from './storage-health.ts';
@@ -80,21 +78,6 @@ export interface RaftReplicaOptions {
   readonly stateChecks?: StateCheckLimits;
 }
 
-/** How often and how fast the rows of the replicas are compared, with each other and with the disk. Milliseconds. */
-export interface StateCheckLimits {
-  readonly intervalMs: number;
-  readonly waitMs: number;
-  readonly auditIntervalMs: number;
-  readonly auditPauseMs: number;
-}
-
-const STATE_CHECK_LIMITS: StateCheckLimits = {
-  intervalMs: STATE_CHECK_INTERVAL_MS,
-  waitMs: STATE_CHECK_WAIT_MS,
-  auditIntervalMs: STATE_AUDIT_INTERVAL_MS,
-  auditPauseMs: STATE_AUDIT_PAUSE_MS,
-};
-
 const CORE_LIMITS = {
   electionTicks: RAFT_ELECTION_TICKS,
   heartbeatTicks: RAFT_HEARTBEAT_TICKS,
@@ -115,13 +98,6 @@ interface Running {
   readonly compactor: Compactor;
   readonly membership: Membership;
   readonly auditor: StateAuditor;
-}
-
-function followerRole(id: ServerId, confState: RaftConfState): string {
-  const { voters, votersOutgoing, learners, learnersNext } = confState;
-  if (voters.length === 0) return 'joining';
-  if (voters.includes(id) || votersOutgoing.includes(id)) return 'follower';
-  return learners.includes(id) || learnersNext.includes(id) ? 'learner' : 'removed';
 }
 
 /** The Raft driver: gives the pure core its clock, its disk and its network, and applies what it commits. */
@@ -427,24 +403,7 @@ export class RaftReplica implements Replica, RaftReceiver {
 
   status(): RaftStatus {
     const { core, state } = this.#require();
-    const status = core.status();
-    const { voters, learners } = status.confState;
-    return {
-      role: status.role === 'follower' ? followerRole(this.id, status.confState) : status.role,
-      term: status.term,
-      commitIndex: status.commit,
-      appliedIndex: state.applied.index,
-      lastIndex: status.lastIndex,
-      firstIndex: status.firstIndex,
-      leaderId: status.leader ?? '',
-      voters: [...voters],
-      learners: [...learners],
-      peers: status.progress
-        .filter((p) => p.id !== this.id)
-        .map((p) => ({ id: p.id, matchIndex: p.match, state: p.state, recentlyActive: p.recentActive })),
-      sessions: 0,
-      stateCheck: this.#checks.status(),
-    };
+    return raftStatus(core.status(), state.applied.index, this.#checks.status());
   }
 
   /**

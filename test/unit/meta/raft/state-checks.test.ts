@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { ServerId } from '../../../../src/base/ids.ts';
 import { TABLE } from '../../../../src/core/namespace/keys.ts';
 import { RaftSnapshotMeta } from '../../../../src/gen/ringfs/v1/raft.ts';
-import type { StateCheckLimits } from '../../../../src/meta/raft/raft-replica.ts';
+import type { StateCheckLimits } from '../../../../src/meta/raft/state-check-limits.ts';
 import { StateStore } from '../../../../src/meta/raft/state-store.ts';
 import type { KvStore, KvWrite } from '../../../../src/ports/kv-store.ts';
 import type { MetaStorage } from '../../../../src/ports/meta-storage.ts';
