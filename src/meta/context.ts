@@ -1,5 +1,5 @@
 import type { Random } from '../base/random.ts';
-import type { MetaReply, MetaRequest, ReadPoint } from '../gen/ringfs/v1/meta.ts';
+import type { MetaReply, MetaRequest } from '../gen/ringfs/v1/meta.ts';
 import type { Time } from '../gen/ringfs/v1/namespace.ts';
 import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
 import type { Timers } from '../ports/clock.ts';
@@ -7,7 +7,7 @@ import type { Logger } from '../ports/logger.ts';
 import type { GarbageOptions, Leadership } from './leadership.ts';
 import type { Replica } from './replica.ts';
 import type { Session } from './sessions.ts';
-import type { UnleasedReads } from './unleased-reads.ts';
+import type { AskLeader, UnleasedReads } from './unleased-reads.ts';
 
 export type RequestBody = NonNullable<MetaRequest['body']>;
 export type ReplyBody = NonNullable<MetaReply['body']>;
@@ -22,9 +22,6 @@ export interface MetaServerComponents {
   /** Asks the leader at an address for a read point. Without it only the leader answers reads. */
   readonly askLeader?: AskLeader;
 }
-
-/** Rejects when that server does not answer, or does not lead. */
-export type AskLeader = (address: string) => Promise<ReadPoint>;
 
 /** What any request has at hand. */
 export interface ServerContext {

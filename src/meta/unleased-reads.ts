@@ -2,8 +2,10 @@ import { FsError } from '../base/errno.ts';
 import { FOLLOWER_READ_MS_MAX, FOLLOWER_READ_TRIES_MAX } from '../base/limits.ts';
 import type { ReadPoint } from '../gen/ringfs/v1/meta.ts';
 import type { Timers } from '../ports/clock.ts';
-import type { AskLeader } from './context.ts';
 import { NotLeaderError, type Replica } from './replica.ts';
+
+/** Rejects when that server does not answer, or does not lead. */
+export type AskLeader = (address: string) => Promise<ReadPoint>;
 
 export interface UnleasedReadsComponents {
   readonly replica: Replica;

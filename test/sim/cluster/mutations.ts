@@ -8,9 +8,9 @@ import {
   RaftMessageType,
   type SnapshotPart,
 } from '../../../src/gen/ringfs/v1/raft.ts';
-import type { AskLeader } from '../../../src/meta/context.ts';
 import { encodeSnapshot, type Row, readHeader, readRows } from '../../../src/meta/raft/snapshot-stream.ts';
 import { type Applied, NotLeaderError, type Replica } from '../../../src/meta/replica.ts';
+import type { AskLeader } from '../../../src/meta/unleased-reads.ts';
 import type { KvWrite } from '../../../src/ports/kv-store.ts';
 import type { RpcConnection, RpcConnector } from '../../../src/ports/rpc.ts';
 import type { SimDisk } from './disk.ts';
