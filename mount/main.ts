@@ -24,6 +24,8 @@ export interface MountOptions extends MountFlags {
   readonly allowOther: boolean;
   /** Processes of all mounts exclude each other, else those of this mount. fuse-native has only the latter. */
   readonly locks: 'cluster' | 'local';
+  /** Whether metadata is read at other servers while the leader cannot be reached. */
+  readonly followers: 'on' | 'off';
 }
 
 export interface RunningMount {
@@ -52,7 +54,12 @@ export async function startMount(
   const driver = await chooseDriver(options.driver);
   const meta = new MetaClient(
     { connector: metaConnector(), timers, random: systemRandom, logger },
-    { addresses: options.addresses, clientName, operationTimeoutMs: options.timeoutMs },
+    {
+      addresses: options.addresses,
+      clientName,
+      operationTimeoutMs: options.timeoutMs,
+      followerReads: options.followers === 'on',
+    },
   );
   try {
     // An unreachable cluster is found out before anything is mounted.

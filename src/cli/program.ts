@@ -58,6 +58,8 @@ Mount options:
                        (default: 30)
   locks=WHERE          cluster (the default): flock and fcntl locks exclude processes of
                        all mounts; local: only those of this one
+  followers=on|off     whether metadata is read at other servers while the leader cannot be
+                       reached (default: on)
   noallow_other        only the user who mounts may use it
   log=FILE             default: standard error with --foreground; in the background
                        /var/log/ringfs-mount-DIR.log, or under ~/.local/state/ringfs
@@ -164,6 +166,7 @@ function addMeta(root: Command): void {
       'data directory of a stopped server, or of ringfs up, whose servers are asked',
       DEFAULT_DATA,
     )
+    .option('--from <id>', 'the server to read at: a follower spares the leader (default: the leader)')
     .option('--timeout <seconds>', 'give up looking for the leader after so long', '60')
     .option('--json', 'print JSON')
     .action(runMetaDump);

@@ -6,6 +6,7 @@ import { BLOCK_CALL_TIMEOUT_MS, RECONCILE_INTERVAL_GRACES } from '../base/limits
 import { BlockServer } from '../block/block-server.ts';
 import { BlockConnections } from '../client/connections.ts';
 import { MetaObserver } from '../client/meta-observer.ts';
+import { ReadPoints } from '../client/read-points.ts';
 import type { GarbageReply, GarbageRequest, ServerStatus } from '../gen/ringfs/v1/admin.ts';
 import type { BlockCopy } from '../gen/ringfs/v1/namespace.ts';
 import { blockConnector, metaConnector } from '../io/grpc/connectors.ts';
@@ -19,7 +20,7 @@ import { localSegmentFiles } from '../io/segments/files.ts';
 import { openSegmentStore } from '../io/segments/segment-store.ts';
 import { changeMembers } from '../meta/change-members.ts';
 import type { DeleteCopies } from '../meta/garbage-collector.ts';
-import { Dumps } from '../meta/maintenance/dumps.ts';
+import { Dumps, dumpOf } from '../meta/maintenance/dumps.ts';
 import { MetaServer } from '../meta/meta-server.ts';
 import type { Failpoint } from '../meta/raft/failpoint.ts';
 import { RaftReplica } from '../meta/raft/raft-replica.ts';
@@ -63,6 +64,7 @@ interface MetaRole {
   readonly transport: GrpcRaftTransport;
   readonly dumps: Dumps;
   readonly blockNodes: BlockConnections;
+  readonly readPoints: ReadPoints;
 }
 
 interface BlockRole {
@@ -200,14 +202,26 @@ export class ServerProcess {
       { connector: blockConnector(), timers: this.#timers, random: this.#random, logger },
       { clientName: `meta server ${id}`, clusterId },
     );
+    const readPoints = new ReadPoints(
+      { connector: metaConnector(), timers: this.#timers, random: this.#random, logger },
+      { name: `reads at ${id}`, clusterId },
+    );
     const server = new MetaServer({
       replica,
+      askLeader: readPoints.ask,
       timers: this.#timers,
       random: this.#random,
       logger,
       garbage: { graceMs: this.#options.gcGraceMs, deleteCopies: deletesBy(blockNodes) },
     });
-    return { replica, server, transport, dumps: new Dumps(replica), blockNodes };
+    return {
+      replica,
+      server,
+      transport,
+      dumps: new Dumps(dumpOf(replica, server.unleased)),
+      blockNodes,
+      readPoints,
+    };
   }
 
   #failpoint(isLeader: () => boolean): { readonly failpoint?: Failpoint } {
@@ -344,6 +358,7 @@ export class ServerProcess {
     this.#block?.reconciler.close();
     this.#meta?.server.stop();
     this.#meta?.blockNodes.close();
+    this.#meta?.readPoints.close();
     await this.#block?.server.stop();
     await this.#meta?.replica.stop();
     await this.#meta?.transport.close();

@@ -8,6 +8,8 @@ export interface MetaClientStats {
   readonly requests: number;
   /** Reads sent again after a failure. */
   readonly retries: number;
+  /** Reads that another server than the leader answered. */
+  readonly followerReads: number;
   readonly commits: number;
   /** Commits sent again under their sequence. */
   readonly commitResends: number;

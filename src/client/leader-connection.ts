@@ -56,6 +56,7 @@ export class LeaderConnection {
   #waiters = new Set<Waiter>();
   #closed = false;
   #changes = 0;
+  #absentSinceMs: number;
 
   constructor(
     components: SearchComponents,
@@ -64,6 +65,7 @@ export class LeaderConnection {
   ) {
     this.#c = components;
     this.#hooks = hooks;
+    this.#absentSinceMs = components.timers.nowMs();
     this.#configured = options.addresses.slice(0, META_ADDRESSES_MAX);
   }
 
@@ -74,6 +76,16 @@ export class LeaderConnection {
   /** The leader, when there is one now. */
   get link(): LeaderLink | undefined {
     return this.#link;
+  }
+
+  /** For how long there has been no leader, in milliseconds; 0 while there is one. */
+  get absentMs(): number {
+    return this.#link === undefined ? this.#c.timers.nowMs() - this.#absentSinceMs : 0;
+  }
+
+  /** Servers that are known, any of which may lead. */
+  get addresses(): readonly string[] {
+    return [...new Set([...this.#configured, ...this.#learned])];
   }
 
   /** How often a leader was found. */
@@ -102,6 +114,7 @@ export class LeaderConnection {
   lost(link: LeaderLink, reason: string, hint?: NotLeader): void {
     if (this.#link !== link) return;
     this.#link = undefined;
+    this.#absentSinceMs = this.#c.timers.nowMs();
     this.#pinger?.stop();
     this.#pinger = undefined;
     this.#c.logger.info({ address: link.address, reason }, 'leader lost');

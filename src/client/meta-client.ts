@@ -32,6 +32,7 @@ import type { MetaClientStats } from './client-stats.ts';
 import { ClusterTime } from './cluster-time.ts';
 import { type CommitBody, CommitQueue } from './commit-queue.ts';
 import { Deadline } from './deadline.ts';
+import { FollowerReader } from './follower-reader.ts';
 import { LeaderConnection, type LeaderLink } from './leader-connection.ts';
 import type { MetaConnection, MetaPush } from './leader-search.ts';
 import { Lease } from './lease.ts';
@@ -54,6 +55,8 @@ export interface MetaClientOptions {
   readonly clientName: string;
   /** Refuse every other cluster. Default: the first one that answers. */
   readonly clusterId?: string;
+  /** Read at other servers when the leader cannot be reached for FOLLOWER_READ_AFTER_MS. Default true. */
+  readonly followerReads?: boolean;
   /** How long an operation waits for an answer before ETIMEDOUT. Default 30,000 ms. */
   readonly operationTimeoutMs?: number;
 }
@@ -76,6 +79,7 @@ export class MetaClient implements MetaService {
   readonly #lease: Lease;
   readonly #cache: MetaCache;
   readonly #leader: LeaderConnection;
+  readonly #followers: FollowerReader | undefined;
   readonly #requests: MetaRequests;
   readonly #commits: CommitQueue;
   readonly #listeners: ChangeListener[] = [];
@@ -116,7 +120,16 @@ export class MetaClient implements MetaService {
       options,
     );
     const cacheToken = (): CacheToken => this.#cache.token();
-    this.#requests = new MetaRequests({ leader: this.#leader, random, logger, cacheToken });
+    if (options.followerReads !== false) this.#followers = this.#makeFollowers(options);
+    const followers = this.#followers;
+    this.#requests = new MetaRequests({
+      leader: this.#leader,
+      random,
+      logger,
+      cacheToken,
+      timers,
+      followers,
+    });
     this.#commits = new CommitQueue(
       { timers, random, logger },
       {
@@ -133,6 +146,13 @@ export class MetaClient implements MetaService {
       },
     );
     this.#leader.start();
+  }
+
+  #makeFollowers({ clientName }: MetaClientOptions): FollowerReader {
+    const { connector, random, logger } = this.#c;
+    const addresses = (): readonly string[] => this.#leader.addresses;
+    const clusterId = (): string => this.#session.clusterId;
+    return new FollowerReader({ connector, random, logger, addresses, clusterId }, { clientName });
   }
 
   // Reads -----------------------------------------------------------------------------------------------------
@@ -327,6 +347,7 @@ export class MetaClient implements MetaService {
       leaseHeld: this.#lease.held,
       requests: this.#requests.sent,
       retries: this.#requests.retries,
+      followerReads: this.#followers?.answers ?? 0,
       commits: this.#commitCount,
       commitResends: this.#commits.resends,
       commitsPending: this.#commits.pending,
@@ -382,6 +403,7 @@ export class MetaClient implements MetaService {
   }
 
   #up(link: LeaderLink, sentMs: number, receivedMs: number): void {
+    this.#followers?.release();
     this.#time.newServer();
     this.#sawIndex(link.hello.appliedIndex);
     if (link.hello.time !== undefined) this.#time.sample(link.hello.time, sentMs, receivedMs);
@@ -487,6 +509,7 @@ export class MetaClient implements MetaService {
     await this.#commits.drain(CLIENT_CLOSE_WAIT_MS);
     this.#commits.close();
     this.#lease.drop();
+    this.#followers?.close();
     await this.#sayGoodbye();
     this.#leader.close();
   }

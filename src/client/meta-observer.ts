@@ -1,5 +1,11 @@
 import type { Random } from '../base/random.ts';
-import type { BlockNodeReportReply, MetaReply, MetaRequest, Topology } from '../gen/ringfs/v1/meta.ts';
+import type {
+  BlockNodeReportReply,
+  MetaReply,
+  MetaRequest,
+  ReadPoint,
+  Topology,
+} from '../gen/ringfs/v1/meta.ts';
 import type { BlockCopy, BlockNodeInfo } from '../gen/ringfs/v1/namespace.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -47,6 +53,13 @@ export class MetaObserver {
     const reply = await this.#ask({ $case: 'reconcileBlocks', value: { copies: [...copies] } });
     if (reply.$case !== 'reconcileBlocks') throw new Error(`unexpected answer ${reply.$case}`);
     return reply.value.condemned;
+  }
+
+  /** What a follower needs to answer reads. Throws when no leader answers. */
+  async readPoint(): Promise<ReadPoint> {
+    const reply = await this.#ask({ $case: 'readPoint', value: {} });
+    if (reply.$case !== 'readPoint') throw new Error(`unexpected answer ${reply.$case}`);
+    return reply.value;
   }
 
   async topology(): Promise<Topology> {

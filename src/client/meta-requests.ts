@@ -1,11 +1,19 @@
-import { ERRNO, errnoName, FsError } from '../base/errno.ts';
-import { CLIENT_BACKOFF_MS_MAX, CLIENT_BACKOFF_MS_MIN, CLIENT_CALL_TIMEOUT_MS } from '../base/limits.ts';
+import { errnoName, FsError } from '../base/errno.ts';
+import {
+  CLIENT_BACKOFF_MS_MAX,
+  CLIENT_BACKOFF_MS_MIN,
+  CLIENT_CALL_TIMEOUT_MS,
+  FOLLOWER_READ_AFTER_MS,
+  FOLLOWER_RETRY_MS,
+} from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
 import type { MetaReply, MetaRequest } from '../gen/ringfs/v1/meta.ts';
+import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { type BodyOf, RpcError } from '../ports/rpc.ts';
 import { Backoff } from './backoff.ts';
 import type { Deadline } from './deadline.ts';
+import type { FollowerReader } from './follower-reader.ts';
 import type { LeaderConnection, LeaderLink } from './leader-connection.ts';
 import { isRetryable } from './leader-search.ts';
 import type { CacheToken } from './meta-cache.ts';
@@ -20,6 +28,9 @@ export interface MetaRequestsComponents {
   readonly random: Random;
   readonly logger: Logger;
   readonly cacheToken: () => CacheToken;
+  readonly timers: Timers;
+  /** Without it reads wait for the leader as everything does. */
+  readonly followers: FollowerReader | undefined;
 }
 
 /** Requests that change nothing: asked again, of whoever leads, until they are answered or their time is over. */
@@ -45,9 +56,13 @@ export class MetaRequests {
     let cause: unknown;
     // Ends at the deadline, which every turn that waits or fails checks.
     for (;;) {
-      const link = await this.#c.leader.ready(deadline);
+      const link = this.#c.leader.link ?? (await this.#leaderOrAnswer(body, deadline));
       const token = this.#c.cacheToken();
       this.sent++;
+      if ('reply' in link) {
+        if (link.reply.$case !== expected) throw this.#final(body, link.reply);
+        return { value: link.reply.value as ReplyValue<C>, token };
+      }
       try {
         const reply = await this.#call(link, body, deadline);
         if (reply.$case === expected) return { value: reply.value as ReplyValue<C>, token };
@@ -62,6 +77,33 @@ export class MetaRequests {
       // With a link still there the failure was this request's own: do not hammer.
       if (this.#c.leader.link === link) await deadline.sleep(backoff.nextMs(), cause);
       else deadline.check(cause);
+    }
+  }
+
+  /** The leader once there is one, or what a follower says when that takes long. */
+  async #leaderOrAnswer(
+    body: RequestBody,
+    deadline: Deadline,
+  ): Promise<LeaderLink | { readonly reply: ReplyBody }> {
+    const { leader, followers, timers } = this.#c;
+    const up = leader.ready(deadline);
+    if (followers?.takes(body) !== true) return await up;
+    // Lost in a race below, it may reject later.
+    up.catch(() => undefined);
+    const over = new AbortController();
+    const pause = async (ms: number): Promise<undefined> => void (await timers.sleep(ms, over.signal));
+    try {
+      for (let waitMs = FOLLOWER_READ_AFTER_MS - leader.absentMs; ; waitMs = FOLLOWER_RETRY_MS) {
+        const paused = waitMs > 0 ? pause(waitMs) : Promise.resolve(undefined);
+        paused.catch(() => undefined);
+        const link = await Promise.race([up, paused]);
+        if (link !== undefined) return link;
+        const asked = followers.ask(body, deadline.remainingMs);
+        const first = await Promise.race([up, asked.then((reply) => reply && { reply })]);
+        if (first !== undefined) return first;
+      }
+    } finally {
+      over.abort(new Error('over'));
     }
   }
 
@@ -85,12 +127,14 @@ export class MetaRequests {
       this.#c.leader.lost(link, 'not the leader any more', reply.value);
       return undefined;
     }
-    if (reply.$case !== 'error') {
-      this.#c.logger.error({ request: body.$case, reply: reply.$case }, 'a request got the wrong answer');
-      throw new FsError('EIO', `${body.$case} answered with ${reply.$case}`);
-    }
-    const error = new FsError(errnoName(reply.value.errno), reply.value.message);
-    if (reply.value.errno !== ERRNO.EAGAIN) throw error;
+    const error = this.#final(body, reply);
+    if (error.code !== 'EAGAIN') throw error;
     return error;
+  }
+
+  #final(body: RequestBody, reply: ReplyBody): FsError {
+    if (reply.$case === 'error') return new FsError(errnoName(reply.value.errno), reply.value.message);
+    this.#c.logger.error({ request: body.$case, reply: reply.$case }, 'a request got the wrong answer');
+    return new FsError('EIO', `${body.$case} answered with ${reply.$case}`);
   }
 }

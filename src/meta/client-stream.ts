@@ -10,7 +10,14 @@ import type {
 } from '../gen/ringfs/v1/meta.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { RpcPeer, RpcStreamHandler } from '../ports/rpc.ts';
-import type { LeaderContext, ReplyBody, RequestBody, ServerContext, SessionContext } from './context.ts';
+import type {
+  LeaderContext,
+  ReadContext,
+  ReplyBody,
+  RequestBody,
+  ServerContext,
+  SessionContext,
+} from './context.ts';
 import { blockNodeReport } from './handlers/block-node-report.ts';
 import { commit } from './handlers/commit.ts';
 import { getAttr } from './handlers/get-attr.ts';
@@ -26,6 +33,7 @@ import { lookup } from './handlers/lookup.ts';
 import { openInodesReply } from './handlers/open-inodes-reply.ts';
 import { pingObserver, pingSession } from './handlers/ping.ts';
 import { readDir } from './handlers/read-dir.ts';
+import { readPoint } from './handlers/read-point.ts';
 import { recallAck } from './handlers/recall-ack.ts';
 import { reconcileBlocks } from './handlers/reconcile-blocks.ts';
 import { statFs } from './handlers/stat-fs.ts';
@@ -162,9 +170,35 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
         return { $case: 'reconcileBlocks', value: await reconcileBlocks(this.#leader(), body.value) };
       case 'knownBlocks':
         return { $case: 'knownBlocks', value: await knownBlocks(this.#leader(), body.value) };
+      case 'readPoint':
+        return { $case: 'readPoint', value: await readPoint(this.#leader()) };
       default:
-        return this.#dispatchSession(this.#session(), body);
+        return (await this.#dispatchRead(body)) ?? this.#dispatchSession(this.#session(), body);
     }
+  }
+
+  /** What any member answers an observer, and the leader a session with leases. Undefined: not a read. */
+  async #dispatchRead(body: RequestBody): Promise<ReplyBody | undefined> {
+    switch (body.$case) {
+      case 'lookup':
+        return { $case: 'lookup', value: await lookup(this.#reader(), body.value) };
+      case 'getAttr':
+        return { $case: 'getAttr', value: await getAttr(this.#reader(), body.value) };
+      case 'readDir':
+        return { $case: 'readDir', value: await readDir(this.#reader(), body.value) };
+      case 'getChunks':
+        return { $case: 'getChunks', value: await getChunks(this.#reader(), body.value) };
+      case 'getXattr':
+        return { $case: 'getXattr', value: await getXattr(this.#reader(), body.value) };
+      case 'listXattr':
+        return { $case: 'listXattr', value: await listXattr(this.#reader(), body.value) };
+      default:
+        return undefined;
+    }
+  }
+
+  #reader(): ReadContext {
+    return this.#observer ? { ...this.#c.server, session: undefined } : this.#session();
   }
 
   /** The requests that only a session may make. */
@@ -174,18 +208,6 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
         return { $case: 'commit', value: await commit(ctx, body.value) };
       case 'goodbye':
         return { $case: 'goodbye', value: await goodbye(ctx) };
-      case 'lookup':
-        return { $case: 'lookup', value: await lookup(ctx, body.value) };
-      case 'getAttr':
-        return { $case: 'getAttr', value: await getAttr(ctx, body.value) };
-      case 'readDir':
-        return { $case: 'readDir', value: await readDir(ctx, body.value) };
-      case 'getChunks':
-        return { $case: 'getChunks', value: await getChunks(ctx, body.value) };
-      case 'getXattr':
-        return { $case: 'getXattr', value: await getXattr(ctx, body.value) };
-      case 'listXattr':
-        return { $case: 'listXattr', value: await listXattr(ctx, body.value) };
       case 'getLock':
         return { $case: 'getLock', value: await getLock(ctx, body.value) };
       case 'lockWait':

@@ -7,6 +7,7 @@ import type { Logger } from '../ports/logger.ts';
 import type { GarbageOptions, Leadership } from './leadership.ts';
 import type { Replica } from './replica.ts';
 import type { Session } from './sessions.ts';
+import type { AskLeader, UnleasedReads } from './unleased-reads.ts';
 
 export type RequestBody = NonNullable<MetaRequest['body']>;
 export type ReplyBody = NonNullable<MetaReply['body']>;
@@ -18,6 +19,8 @@ export interface MetaServerComponents {
   readonly logger: Logger;
   /** Without it nothing is collected. */
   readonly garbage?: GarbageOptions;
+  /** Asks the leader at an address for a read point. Without it only the leader answers reads. */
+  readonly askLeader?: AskLeader;
 }
 
 /** What any request has at hand. */
@@ -28,6 +31,7 @@ export interface ServerContext {
   cluster(): Promise<ClusterRow | undefined>;
   /** Undefined while this replica does not lead, or has not applied everything of earlier terms. */
   leadership(): Leadership | undefined;
+  readonly unleased: UnleasedReads;
 }
 
 /** What a request of the leader has at hand. */
@@ -39,6 +43,13 @@ export interface LeaderContext extends ServerContext {
 export interface SessionContext extends LeaderContext {
   readonly session: Session;
 }
+
+/** What a read without a session has at hand, at whatever member. */
+export interface ObserverContext extends ServerContext {
+  readonly session: undefined;
+}
+
+export type ReadContext = SessionContext | ObserverContext;
 
 /** The cluster's time: the leader's clock. Clients estimate it from hellos and pings. */
 export function clusterTime(timers: Timers): Time {

@@ -41,11 +41,13 @@ export class Leadership {
   readonly garbage: GarbageCollector | undefined;
   readonly #c: LeadershipComponents;
   #active = true;
+  #noticed: number;
 
   constructor(components: LeadershipComponents, options: LeadershipOptions) {
     const { replica, timers, logger } = components;
     this.#c = components;
     this.term = options.term;
+    this.#noticed = replica.appliedIndex();
     const { state } = replica;
     this.holdBack = new HoldBack({ timers });
     this.leases = new LeaseTable({ timers }, options);
@@ -93,6 +95,11 @@ export class Leadership {
     return this.#active;
   }
 
+  /** What the commits up to here changed is being recalled, or has been. */
+  get noticedIndex(): number {
+    return this.#noticed;
+  }
+
   /** Reads which sessions there are. When it fails, the new leader's wait lasts its full time and the session sweep
    * reads them again. */
   start(): void {
@@ -123,6 +130,7 @@ export class Leadership {
    */
   onApplied(batch: readonly Applied[]): void {
     const changes: SessionChange[] = [];
+    this.#noticed = batch.at(-1)?.index ?? this.#noticed;
     for (const { outcome } of batch) {
       // A client that is not connected asks when it is.
       for (const { session, ino, ticket } of outcome.grants ?? []) {

@@ -1,5 +1,5 @@
 import { LEASED_READ_TRIES_MAX } from '../base/limits.ts';
-import type { SessionContext } from './context.ts';
+import type { ReadContext, SessionContext } from './context.ts';
 import type { LeasedReply } from './leases.ts';
 
 /** What a read found, and which inodes the answer depends on. */
@@ -19,6 +19,15 @@ export interface ReadResult<T extends LeasedReply> {
  * commit's does.
  */
 export async function leasedRead<T extends LeasedReply>(
+  ctx: ReadContext,
+  inos: readonly number[],
+  read: () => Promise<ReadResult<T>>,
+): Promise<T> {
+  if (ctx.session !== undefined) return await readWithLease(ctx, inos, read);
+  return (await ctx.unleased.read(read)).reply;
+}
+
+async function readWithLease<T extends LeasedReply>(
   ctx: SessionContext,
   inos: readonly number[],
   read: () => Promise<ReadResult<T>>,
@@ -53,10 +62,12 @@ export async function leasedRead<T extends LeasedReply>(
 
 /** A linearizable read of one moment without a lease; like `leasedRead` it tells of no commit before that may be known. */
 export async function plainRead<T>(
-  { lead, session, replica }: SessionContext,
+  ctx: ReadContext,
   inos: readonly number[],
   read: () => Promise<T>,
 ): Promise<T> {
+  if (ctx.session === undefined) return await ctx.unleased.read(read);
+  const { lead, session, replica } = ctx;
   await replica.readBarrier();
   const reply = await read();
   await lead.leases.settled(inos, session.id);

@@ -5,7 +5,9 @@ import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
 import type { RpcAcceptor, RpcPeer, RpcStreamHandler } from '../ports/rpc.ts';
 import { ClientStream, type RequestCounters } from './client-stream.ts';
 import type { MetaServerComponents, ServerContext } from './context.ts';
+import { readPoint } from './handlers/read-point.ts';
 import { Leadership } from './leadership.ts';
+import { UnleasedReads } from './unleased-reads.ts';
 
 export interface MetaServerOptions {
   readonly leasesPerSessionMax?: number;
@@ -37,6 +39,7 @@ export class MetaServer {
   readonly #streams = new Set<ClientStream>();
   readonly #context: ServerContext;
   readonly #counters: RequestCounters = { requests: 0, failed: 0, notLeader: 0, overloaded: 0 };
+  readonly unleased: UnleasedReads;
   #leadership: Leadership | undefined;
   /** It never changes once it is known. */
   #cluster: ClusterRow | undefined;
@@ -47,9 +50,20 @@ export class MetaServer {
     this.#c = components;
     this.#options = options;
     const { replica, timers } = components;
+    const unleased = new UnleasedReads({
+      replica,
+      timers,
+      ownPoint: () => {
+        const lead = this.#leadership;
+        return lead === undefined ? undefined : readPoint({ ...this.#context, lead });
+      },
+      askLeader: components.askLeader,
+    });
+    this.unleased = unleased;
     this.#context = {
       replica,
       timers,
+      unleased,
       cluster: () => this.#readCluster(),
       leadership: () => this.#leadership,
     };

@@ -64,5 +64,10 @@ export interface Replica {
   leader(): { readonly id: ServerId; readonly address: string } | undefined;
   members(): readonly MetaMember[];
   appliedIndex(): number;
+  /** Resolves when reads of `state` see what the entry at `index` did. Throws NotLeaderError when this replica may not answer. */
+  reached(index: number): Promise<void>;
+  /** Reads of `state` that ended before this call saw nothing of an entry beyond it. It only grows, and is ahead of `appliedIndex`
+   * while a batch is being written. */
+  visibleIndex(): number;
   status(): RaftStatus;
 }

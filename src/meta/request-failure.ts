@@ -1,5 +1,6 @@
 import { asFsError, ERRNO } from '../base/errno.ts';
 import type { ReplyBody } from './context.ts';
+import { ReplicaStoppedError } from './raft/errors.ts';
 import { NotLeaderError, OverloadedError, ProposalLostError, type Replica } from './replica.ts';
 
 /** The reply to a request that was not carried out, and how it is to be logged. */
@@ -15,6 +16,8 @@ export function requestFailure(thrown: unknown, replica: Replica): RequestFailur
   if (thrown instanceof NotLeaderError || thrown instanceof ProposalLostError) {
     return { reply: notLeaderReply(replica), level: 'debug' };
   }
+  // It has just been started, or is being stopped.
+  if (thrown instanceof ReplicaStoppedError) return { reply: notLeaderReply(replica), level: 'debug' };
   if (thrown instanceof OverloadedError)
     return { reply: errorReply(ERRNO.EAGAIN, 'overloaded'), level: 'warn' };
   const error = asFsError(thrown);

@@ -53,6 +53,23 @@ describe('backup and recovery of the metadata', () => {
     done('meta', 'dump', '--data', cluster.data, '--out', dump);
     await kill(writer);
     assert.equal(check('--dump', dump).findingCount, 0);
+    const follower = cluster.status().servers.find(({ raft }) => raft?.role === 'follower');
+    assert.ok(follower);
+    writeFileSync(cluster.path('just now'), 'x');
+    const json = done(
+      'meta',
+      'dump',
+      '--data',
+      cluster.data,
+      '--out',
+      `${dump}.f`,
+      '--from',
+      follower.id,
+      '--json',
+    );
+    assert.equal((JSON.parse(json) as { from: string }).from, follower.id);
+    assert.ok(check('--dump', `${dump}.f`).namespace.entries > check('--dump', dump).namespace.entries);
+    refused(/no member/, 'meta', 'dump', '--data', cluster.data, '--out', `${dump}.g`, '--from', 's9');
     refused(/exists/, 'meta', 'dump', '--data', cluster.data, '--out', dump);
   });
 

@@ -7,7 +7,7 @@ export const DUMP_HEADER: SnapshotHeader = {
   clusterId: 'c',
   from: 's1',
   term: 3,
-  meta: { index: 50, term: 2, confState: confState(['s1', 's2', 's3']) },
+  meta: { index: 50, term: 2, confState: confState(['s1', 's2', 's3']), stateHash: undefined },
   formatVersion: 1,
 };
 

@@ -150,6 +150,14 @@ export class MemoryReplica implements Replica {
     return this.machine.index;
   }
 
+  async reached(index: number): Promise<void> {
+    if (index > this.machine.index) throw new NotLeaderError(this.leader());
+  }
+
+  visibleIndex(): number {
+    return this.machine.index;
+  }
+
   status(): RaftStatus {
     return {
       role: this.#leading ? 'leader' : 'follower',

@@ -1,6 +1,7 @@
 import { defined } from '../../src/base/assert.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { MetaClient, type MetaClientOptions } from '../../src/client/meta-client.ts';
+import { ReadPoints } from '../../src/client/read-points.ts';
 import { MetaReply, MetaRequest } from '../../src/gen/ringfs/v1/meta.ts';
 import { MetaServer } from '../../src/meta/meta-server.ts';
 import { MemoryReplica } from './memory-replica.ts';
@@ -110,8 +111,18 @@ export class MetaCluster {
 
   #member(id: string): Member {
     const replica = new MemoryReplica(id, this.machine);
+    const points = new ReadPoints(
+      {
+        connector: this.network.connector(`${id}:1`),
+        timers: this.timers,
+        random: seededRandom(this.#seed++),
+        logger: this.logger,
+      },
+      { name: id, clusterId: '' },
+    );
     const server = new MetaServer({
       replica,
+      askLeader: points.ask,
       timers: this.timers,
       random: seededRandom(this.#seed++),
       logger: this.logger,

@@ -5,6 +5,7 @@ import { Command } from '../../src/gen/ringfs/v1/namespace.ts';
 import type { LogLimits } from '../../src/meta/raft/compactor.ts';
 import type { Failpoint } from '../../src/meta/raft/failpoint.ts';
 import { RaftReplica } from '../../src/meta/raft/raft-replica.ts';
+import type { StateCheckLimits } from '../../src/meta/raft/state-check-limits.ts';
 import type { Applied } from '../../src/meta/replica.ts';
 import type { KvStore } from '../../src/ports/kv-store.ts';
 import type { MetaStorage } from '../../src/ports/meta-storage.ts';
@@ -20,6 +21,7 @@ export interface ClusterOptions {
   readonly storage: (id: ServerId) => Promise<MetaStorage>;
   readonly logLimits?: LogLimits;
   readonly failpoint?: (id: ServerId) => Failpoint;
+  readonly stateChecks?: StateCheckLimits;
 }
 
 /** Drivers over an in-memory network and virtual time. Stores may be real: time waits for them. */
@@ -75,6 +77,7 @@ export class ReplicaCluster {
         members: founders.map((member) => ({ id: member, address: `${member}:1` })),
         replicas: 3,
         ...(this.#options.logLimits === undefined ? {} : { logLimits: this.#options.logLimits }),
+        ...(this.#options.stateChecks === undefined ? {} : { stateChecks: this.#options.stateChecks }),
       },
     );
     const applied: Applied[] = [];

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { checkNamespace, type NamespaceSums } from '../../core/namespace/check/check-namespace.ts';
 import type { Finding, OnFinding } from '../../core/namespace/check/finding.ts';
 import type { Scratch } from '../../core/namespace/check/scratch.ts';
+import { hashText } from '../../core/namespace/row-hash.ts';
 import { openRocksKv } from '../../io/rocksdb/rocks-kv.ts';
 import { checkLog, type LogSummary } from '../../meta/maintenance/check-log.ts';
 import { copyRows, readDumpHeader } from '../../meta/maintenance/load-dump.ts';
@@ -85,10 +86,20 @@ async function checkServer(data: string, scratch: string, onFinding: OnFinding):
       return { what: storage.location, index: 0, namespace: undefined, log };
     }
     const namespace = await withKv(scratch, 'sort', (sort) => checkNamespace(state.view, sort, onFinding));
+    await checkHash(state, onFinding);
     return { what: storage.location, index: state.applied.index, namespace, log };
   } finally {
     await state?.close();
   }
+}
+
+/** What the server itself compares while it runs. */
+async function checkHash(state: StateStore, onFinding: OnFinding): Promise<void> {
+  if (state.condemned !== undefined) onFinding({ check: 'condemned', detail: state.condemned });
+  const { read, kept } = await state.hashRows(async () => undefined);
+  if (kept === undefined || read === kept) return;
+  const detail = `the rows have the hash ${hashText(read)}, and ${hashText(kept)} was kept for them as they were written`;
+  onFinding({ check: 'state-hash', detail });
 }
 
 async function checkDump(file: string, scratch: string, onFinding: OnFinding): Promise<Report> {

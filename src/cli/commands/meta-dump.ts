@@ -15,6 +15,8 @@ import { holdsMetadata, openStoppedServer, withAdvice } from './meta-data.ts';
 
 export interface DumpFlags extends ClusterFlags {
   readonly out: string;
+  /** Of a running cluster: the server to read at. Default: the leader. */
+  readonly from?: string;
 }
 
 /** Writes the metadata of a running cluster, or of a stopped server, to a file. Throws CliError. */
@@ -29,12 +31,19 @@ export async function runMetaDump(flags: DumpFlags): Promise<void> {
   });
 }
 
-/** The leader has all that was acknowledged. */
-async function* runningParts(flags: ClusterFlags): AsyncIterableIterator<SnapshotPart> {
-  const leader = (await clientOf(flags).members()).find((member) => member.role === 'leader');
-  if (leader === undefined) throw new CliError('there is no leader', 'see: ringfs status');
+/** The leader has all that was acknowledged, and tells a follower how far that is. */
+async function* runningParts(flags: DumpFlags): AsyncIterableIterator<SnapshotPart> {
+  const members = await clientOf(flags).members();
+  const server = members.find(({ id, role }) =>
+    flags.from === undefined ? role === 'leader' : id === flags.from,
+  );
+  if (server === undefined && flags.from !== undefined) {
+    const known = members.map(({ id }) => id).join(', ');
+    throw new CliError(`${flags.from} is no member of the cluster`, `its members: ${known}`);
+  }
+  if (server === undefined) throw new CliError('there is no leader', 'see: ringfs status');
   try {
-    yield* fetchDump(leader.address);
+    yield* fetchDump(server.address);
   } catch (error) {
     throw new CliError(`the dump was not finished: ${(error as Error).message}`, 'try again');
   }

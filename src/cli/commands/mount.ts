@@ -33,6 +33,7 @@ interface ParsedOptions {
   noDev: boolean;
   noExec: boolean;
   locks: 'cluster' | 'local';
+  followers: 'on' | 'off';
   log: string | undefined;
   logLevel: LogLevel;
   logFormat: LogFormat;
@@ -88,6 +89,7 @@ export function parseMountOptions(text: string): ParsedOptions {
     noDev: false,
     noExec: false,
     locks: 'cluster',
+    followers: 'on',
     log: undefined,
     logLevel: 'info',
     logFormat: 'auto',
@@ -106,6 +108,10 @@ export function parseMountOptions(text: string): ParsedOptions {
       locks: (value: string, what: string) => {
         if (value !== 'cluster' && value !== 'local') throw usageError(`${what}: cluster or local`);
         out.locks = value;
+      },
+      followers: (value: string, what: string) => {
+        if (value !== 'on' && value !== 'off') throw usageError(`${what}: on or off`);
+        out.followers = value;
       },
       log: (value: string) => {
         out.log = path.resolve(value);

@@ -28,7 +28,11 @@ export function applyBlockDelta(rows: Rows, index: number, delta: ExtentDelta): 
     if (row !== undefined && row.length !== length) fail('EINVAL', 'not the length of the block');
     if (row !== undefined && row.condemnedAt !== 0) rows.del(condemnedKey(row.condemnedAt, id));
     const condemnedAt = refs === 0 ? index : 0;
-    if (refs === 0) rows.write(condemnedKey(index, id), CONDEMNED, { length });
+    if (refs === 0) {
+      // No entry of an earlier index can have made one under this.
+      rows.knownAbsent(condemnedKey(index, id));
+      rows.write(condemnedKey(index, id), CONDEMNED, { length });
+    }
     rows.write(key, BLOCK, { refs, length, condemnedAt, version: index });
   }
 }

@@ -91,8 +91,9 @@ export class CommitContext {
   insert(attr: Attr): void {
     assert(!this.#touched.has(attr.ino), 'a new inode was not touched before');
     this.#touched.set(attr.ino, { version: 0, dataVersion: 0 });
+    // Inode numbers are never given out again, so there is no row of it to look for.
+    this.rows.knownAbsent(inodeKey(attr.ino));
     this.rows.write(inodeKey(attr.ino), ATTR, attr);
-    // Inode numbers are never given out again, so the first write to a new file has no row to look for.
     if (isRegular(attr)) this.rows.knownAbsent(chunkKey(attr.ino, 0));
   }
 
@@ -128,6 +129,8 @@ export class CommitContext {
 
   /** The inode has no name: it stays until nobody has it open. */
   putOrphan(attr: Attr, linkable: boolean): void {
+    // It had a name until now, or is new.
+    this.rows.knownAbsent(orphanKey(attr.ino));
     this.rows.write(orphanKey(attr.ino), ORPHAN, {
       type: attr.mode & S_IFMT,
       version: this.index,

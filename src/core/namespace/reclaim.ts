@@ -29,6 +29,7 @@ export function condemnBlocks(rows: Rows, index: number, { copies }: CondemnBloc
     const key = blockKey(blockId);
     if (rows.read(key, BLOCK) !== undefined) continue;
     rows.write(key, BLOCK, { refs: 0, length, condemnedAt: index, version: index, fence });
+    rows.knownAbsent(condemnedKey(index, blockId));
     rows.write(condemnedKey(index, blockId), CONDEMNED, { length });
     condemned++;
   }

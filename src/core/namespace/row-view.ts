@@ -1,5 +1,6 @@
 import { assert } from '../../base/assert.ts';
 import { plainBytes } from '../../base/bytes.ts';
+import { addHash, hashChange, NO_ROWS_HASH, rowHash } from './row-hash.ts';
 import type { RowCodec, Rows, RowWrite } from './types.ts';
 import { RowNotLoaded } from './types.ts';
 
@@ -16,6 +17,10 @@ interface Entry {
   decoded: object | undefined;
   codec: RowCodec<object> | undefined;
   dirty: boolean;
+  /** Hash of the row that the store has, which for a dirty one is what it was before; undefined: nobody has looked. */
+  stored: number | undefined;
+  /** Hash of the row as it is here, once somebody asked. */
+  hash: number | undefined;
   /** Estimate of its memory in bytes. */
   cost: number;
 }
@@ -61,6 +66,8 @@ export class RowView implements Rows {
       decoded: undefined,
       codec: undefined,
       dirty: false,
+      stored: value === undefined ? NO_ROWS_HASH : rowHash(key, value),
+      hash: undefined,
       cost: costOf(id, value),
     });
   }
@@ -90,6 +97,8 @@ export class RowView implements Rows {
       decoded: undefined,
       codec: undefined,
       dirty: true,
+      stored: undefined,
+      hash: undefined,
       cost: 0,
     });
   }
@@ -101,6 +110,8 @@ export class RowView implements Rows {
       decoded: undefined,
       codec: undefined,
       dirty: true,
+      stored: undefined,
+      hash: undefined,
       cost: 0,
     });
   }
@@ -124,6 +135,8 @@ export class RowView implements Rows {
       decoded: value,
       codec: codec as RowCodec<object>,
       dirty: true,
+      stored: undefined,
+      hash: undefined,
       cost: 0,
     });
   }
@@ -152,6 +165,30 @@ export class RowView implements Rows {
     while (this.#undo.length > savepoint) this.#restore(this.#undo.pop()!);
   }
 
+  /** Keys of rows to be written that were never read: the store must be asked what they were, for `hashChange`. */
+  unread(): Uint8Array[] {
+    const keys: Uint8Array[] = [];
+    for (const [id, entry] of this.#dirty) if (entry.stored === undefined) keys.push(keyOf(id));
+    return keys;
+  }
+
+  /** What the store has under a key of `unread`. */
+  loadStored(key: Uint8Array, value: Uint8Array | undefined): void {
+    const entry = this.#dirty.get(idOf(key));
+    assert(entry !== undefined && entry.stored === undefined, 'only of rows that were not read');
+    entry.stored = value === undefined ? NO_ROWS_HASH : rowHash(key, value);
+  }
+
+  /** By how much the writes that were not taken yet change the hash of the store. After `unread` rows were loaded. */
+  hashChange(): number {
+    let sum = NO_ROWS_HASH;
+    for (const [id, entry] of this.#dirty) {
+      assert(entry.stored !== undefined, 'it is known what the row was');
+      sum = addHash(sum, hashChange(entry.stored, hashOf(keyOf(id), entry)));
+    }
+    return sum;
+  }
+
   /** The writes since the last call, one per key; they are the caller's to store. Also the moment of eviction. */
   takeWrites(): RowWrite[] {
     assert(this.#savepoints.length === 0, 'writes are taken between commands');
@@ -159,6 +196,7 @@ export class RowView implements Rows {
     for (const [id, entry] of this.#dirty) {
       const value = entry.present ? bytesOf(entry) : undefined;
       const key = keyOf(id);
+      entry.stored = hashOf(key, entry);
       writes.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value });
       entry.dirty = false;
       if (entry.decoded !== undefined) entry.bytes = undefined;
@@ -215,6 +253,7 @@ export class RowView implements Rows {
   #change(key: Uint8Array, entry: Entry): void {
     const id = idOf(key);
     const previous = this.#find(id);
+    entry.stored = previous?.stored;
     if (this.#savepoints.length > 0) this.#undo.push({ id, previous });
     this.#setYoung(id, entry);
     this.#dirty.set(id, entry);
@@ -236,6 +275,11 @@ export class RowView implements Rows {
 function bytesOf(entry: Entry): Uint8Array {
   entry.bytes ??= entry.codec!.encode(entry.decoded!);
   return entry.bytes;
+}
+
+function hashOf(key: Uint8Array, entry: Entry): number {
+  entry.hash ??= entry.present ? rowHash(key, bytesOf(entry)) : NO_ROWS_HASH;
+  return entry.hash;
 }
 
 function costOf(id: string, value: Uint8Array | undefined): number {

@@ -19,6 +19,7 @@ export function openSession(rows: Rows, index: number, command: OpenSession): Ap
   if (command.nonce.length !== NONCE_BYTES) return refused(index, 'EINVAL', 'a nonce has 16 bytes');
   const known = rows.read(nonceKey(command.nonce), NONCE);
   if (known !== undefined) return done(index, known.session, true);
+  rows.knownAbsent(sessionKey(index));
   rows.write(sessionKey(index), SESSION, {
     client: command.client,
     nonce: command.nonce.slice(),
@@ -81,7 +82,9 @@ export function recordAnswer(rows: Rows, index: number, commit: Commit, result: 
   const row = rows.read(key, SESSION)!;
   const ackedBelow = Math.max(row.ackedBelow, commit.ackedBelow);
   forgetAnswers(rows, commit.session, row.ackedBelow, Math.min(ackedBelow, row.nextSequence));
-  rows.write(answerKey(commit.session, commit.sequence), ANSWER, result);
+  const answer = answerKey(commit.session, commit.sequence);
+  if (commit.sequence >= row.nextSequence) rows.knownAbsent(answer);
+  rows.write(answer, ANSWER, result);
   rows.write(key, SESSION, {
     ...row,
     ackedBelow,

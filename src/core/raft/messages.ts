@@ -27,6 +27,7 @@ export function createMessage(
     rejectHint: 0,
     rejectHintTerm: 0,
     snapshot: undefined,
+    stateHash: undefined,
     context: 0,
     force: false,
   };

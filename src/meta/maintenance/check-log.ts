@@ -18,7 +18,7 @@ import {
   unseal,
 } from '../raft/log-codec.ts';
 import { META_FORMAT_VERSION } from '../raft/recovery.ts';
-import type { AppliedMark } from '../raft/state-store.ts';
+import type { LogMark } from '../raft/state-store.ts';
 
 /** What a log holds, as far as it can be read. */
 export interface LogSummary {
@@ -40,7 +40,7 @@ export interface LogSummary {
  */
 export async function checkLog(
   kv: Pick<KvStore, 'get' | 'scan'>,
-  applied: AppliedMark | undefined,
+  applied: LogMark | undefined,
   onFinding: OnFinding,
 ): Promise<LogSummary> {
   const report = (check: string, detail: string): void => onFinding({ check, detail } satisfies Finding);
@@ -89,7 +89,7 @@ async function sealedRow<T>(
 
 class LogWalk {
   readonly #report: Report;
-  readonly #applied: AppliedMark | undefined;
+  readonly #applied: LogMark | undefined;
   readonly #start: number;
   /** Of the last entry that was there, readable or not. */
   last: number;
@@ -98,7 +98,7 @@ class LogWalk {
   readonly pendingConfChanges: number[] = [];
   #appliedTerm: number | undefined;
 
-  constructor(snapshot: RaftSnapshotMeta | undefined, applied: AppliedMark | undefined, report: Report) {
+  constructor(snapshot: RaftSnapshotMeta | undefined, applied: LogMark | undefined, report: Report) {
     this.#report = report;
     this.#applied = applied;
     this.#start = snapshot?.index ?? 0;

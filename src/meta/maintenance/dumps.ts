@@ -7,6 +7,28 @@ interface Dumpable {
   dump(): Promise<AsyncIterableIterator<SnapshotPart>>;
 }
 
+/** Everything that was committed when it is asked for, at a leader or a follower, which asks the leader how far that is. */
+export function dumpOf(
+  replica: { capture(): Promise<AsyncIterableIterator<SnapshotPart>> },
+  reads: { read<T>(read: () => Promise<T>): Promise<T> },
+): Dumpable {
+  return {
+    async dump() {
+      let parts: AsyncIterableIterator<SnapshotPart> | undefined;
+      try {
+        return await reads.read(async () => {
+          await parts?.return?.();
+          parts = await replica.capture();
+          return parts;
+        });
+      } catch (error) {
+        await parts?.return?.();
+        throw error;
+      }
+    },
+  };
+}
+
 /** The dumps that one server gives to operators. */
 export class Dumps {
   readonly #replica: Dumpable;

@@ -1,4 +1,4 @@
-import { assert } from '../../base/assert.ts';
+import { assert, defined } from '../../base/assert.ts';
 import { FsError } from '../../base/errno.ts';
 import {
   APPLY_BATCH_BYTES_MAX,
@@ -9,15 +9,16 @@ import {
   ROW_CACHE_BYTES_MAX,
 } from '../../base/limits.ts';
 import { applyCommand, decodeCommand, prefetchKeys } from '../../core/namespace/apply.ts';
+import { addHash } from '../../core/namespace/row-hash.ts';
 import { RowView } from '../../core/namespace/row-view.ts';
 import { RowNotLoaded } from '../../core/namespace/types.ts';
-import type { Command } from '../../gen/ringfs/v1/namespace.ts';
+import type { Command, StateVerdict } from '../../gen/ringfs/v1/namespace.ts';
 import { EntryType, type RaftConfState, type RaftEntry } from '../../gen/ringfs/v1/raft.ts';
 import type { TimerHandle, Timers } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
 import type { Applied } from '../replica.ts';
 import type { Failpoint } from './failpoint.ts';
-import type { AppliedMark, StateStore } from './state-store.ts';
+import type { LogMark, StateStore } from './state-store.ts';
 
 export interface ApplierHooks {
   /** Whether somebody waits for what is applied here: true at the leader, where clients are answered. */
@@ -29,6 +30,10 @@ export interface ApplierHooks {
   /** What a batch gave is certain, since it is committed, but not in the state yet. `outcomes` has those entries that carried
    * a command. */
   onOutcomes(entries: readonly RaftEntry[], outcomes: readonly Applied[]): void;
+  /** The rows had this hash right after the CheckState command at `index`. */
+  onStateHash(index: number, hash: number): void;
+  /** Throws StateDivergedError when this replica had other rows: it applies nothing more then. */
+  onStateVerdict(verdict: StateVerdict): void;
   /** The batch is in the state. */
   onBatch(entries: readonly RaftEntry[]): void;
   /** The disk is full. Resolves when it should be tried again; rejects to give up. */
@@ -50,7 +55,7 @@ export interface ApplierComponents {
 /** What was applied to the view and is not in the store yet. */
 interface Unwritten {
   readonly entries: RaftEntry[];
-  mark: AppliedMark;
+  mark: LogMark;
 }
 
 /**
@@ -217,7 +222,9 @@ export class Applier {
       const entry = entries[at]!;
       if (entry.type === EntryType.CONF_CHANGE) confState = hooks.applyConfChange(entry.data);
       const command = commands[at];
-      if (command !== undefined) outcomes.push(await this.#applyCommand(entry, command));
+      if (command === undefined) continue;
+      outcomes.push(await this.#applyCommand(entry, command));
+      await this.#checkState(entry.index, command);
     }
     hooks.onOutcomes(entries, outcomes);
     const { index, term } = entries.at(-1)!;
@@ -253,6 +260,21 @@ export class Applier {
     }
   }
 
+  async #checkState(index: number, { body }: Command): Promise<void> {
+    const { hooks } = this.#components;
+    if (body?.$case === 'checkState') hooks.onStateHash(index, await this.#stateHash());
+    if (body?.$case === 'stateVerdict') hooks.onStateVerdict(body.value);
+  }
+
+  /** Of the rows with what was applied to them, written or not. */
+  async #stateHash(): Promise<number> {
+    const { store } = this.#components;
+    const unread = this.#view.unread();
+    const values = unread.length === 0 ? [] : await store.view.getMany(unread);
+    for (let at = 0; at < unread.length; at++) this.#view.loadStored(unread[at]!, values[at]);
+    return addHash(defined(store.applied.stateHash, 'found out by recovery'), this.#view.hashChange());
+  }
+
   async #load(keys: readonly Uint8Array[]): Promise<void> {
     const missing = this.#view.missing(keys);
     if (missing.length === 0) return;
@@ -260,14 +282,15 @@ export class Applier {
     for (let at = 0; at < missing.length; at++) this.#view.load(missing[at]!, values[at]);
   }
 
-  async #write(mark: AppliedMark): Promise<void> {
+  async #write(mark: LogMark): Promise<void> {
     const { store, hooks } = this.#components;
+    const applied = { ...mark, stateHash: await this.#stateHash() };
     const writes = this.#view.takeWrites();
     let failed = false;
     for (;;) {
       try {
         if (failed) await store.reopen();
-        await store.write(writes, mark);
+        await store.write(writes, applied);
         if (failed) hooks.onSpace();
         return;
       } catch (error) {

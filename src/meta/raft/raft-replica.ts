@@ -33,7 +33,7 @@ import { type Applied, NotLeaderError, OverloadedError, type Replica } from '../
 import { AppliedWaiters } from './applied-waiters.ts';
 import { Applier } from './applier.ts';
 import { Compactor, LOG_LIMITS, type LogLimits } from './compactor.ts';
-import { ReplicaStoppedError, SnapshotRefusedError } from './errors.ts';
+import { ReplicaStoppedError, SnapshotRefusedError, StateDivergedError } from './errors.ts';
 import { type Failpoint, noFailpoint } from './failpoint.ts';
 import { Leadership, type RoleListener } from './leadership.ts';
 import { LeaseClock } from './lease-clock.ts';
@@ -42,10 +42,14 @@ import { Members } from './members.ts';
 import { type MemberChange, Membership } from './membership.ts';
 import { Pacer } from './pacer.ts';
 import { Proposals } from './proposals.ts';
+import { raftStatus } from './raft-status.ts';
 import { ReadRounds } from './read-rounds.ts';
 import { ReadyLoop } from './ready-loop.ts';
 import { recover } from './recovery.ts';
 import { SnapshotTransfers } from './snapshot-transfers.ts';
+import { StateAuditor } from './state-audit.ts';
+import { STATE_CHECK_LIMITS, type StateCheckLimits } from './state-check-limits.ts';
+import { StateChecks } from './state-checks.ts';
 import type { StateInstall, StateStore } from './state-store.ts';
 import { type ReplicaHealth, StorageHealth } from './storage-health.ts';
 import { Ticker } from './ticker.ts';
@@ -71,6 +75,7 @@ export interface RaftReplicaOptions {
   /** R of the block ring, recorded when the cluster begins. */
   readonly replicas: number;
   readonly logLimits?: LogLimits;
+  readonly stateChecks?: StateCheckLimits;
 }
 
 const CORE_LIMITS = {
@@ -92,13 +97,7 @@ interface Running {
   readonly snapshots: SnapshotTransfers;
   readonly compactor: Compactor;
   readonly membership: Membership;
-}
-
-function followerRole(id: ServerId, confState: RaftConfState): string {
-  const { voters, votersOutgoing, learners, learnersNext } = confState;
-  if (voters.length === 0) return 'joining';
-  if (voters.includes(id) || votersOutgoing.includes(id)) return 'follower';
-  return learners.includes(id) || learnersNext.includes(id) ? 'learner' : 'removed';
+  readonly auditor: StateAuditor;
 }
 
 /** The Raft driver: gives the pure core its clock, its disk and its network, and applies what it commits. */
@@ -117,6 +116,7 @@ export class RaftReplica implements Replica, RaftReceiver {
   readonly #proposals = new Proposals();
   readonly #reads: ReadRounds;
   readonly #waiters = new AppliedWaiters();
+  readonly #checks: StateChecks;
   readonly #appliedListeners: ((batch: readonly Applied[]) => void)[] = [];
   readonly #stopSignal = new AbortController();
   #phase: 'new' | 'starting' | 'running' | 'stopping' | 'stopped' = 'new';
@@ -150,12 +150,36 @@ export class RaftReplica implements Replica, RaftReceiver {
       this.#require().core.readIndex(context);
       this.#require().loop.kick();
     });
+    this.#checks = this.#makeChecks();
     const live = (): StateStore['view'] => this.#require().state.view;
     this.state = {
       get: async (key) => await live().get(key),
       getMany: async (keys) => await live().getMany(keys),
       scan: (range) => live().scan(range),
     };
+  }
+
+  #makeChecks(): StateChecks {
+    const { timers } = this.#components;
+    const confState = (): RaftConfState => this.#require().state.applied.confState;
+    const hooks = {
+      leadingTerm: () => (this.isLeader() ? this.#term : undefined),
+      voters: () => confState().voters,
+      learners: () => confState().learners,
+      commitIndex: () => this.#commit,
+      propose: (command: Uint8Array) => this.decide(command),
+      advice: () => this.#advice(),
+    };
+    const limits = this.#options.stateChecks ?? STATE_CHECK_LIMITS;
+    return new StateChecks({ timers, logger: this.#logger, hooks }, this.id, limits);
+  }
+
+  #advice(): string {
+    const { location } = this.#components.storage;
+    return (
+      `it has stopped, and its data stays in ${location} to be looked at: remove it (ringfs cluster remove ${this.id}), ` +
+      'move that folder away, start the server with --join and add it again (ringfs cluster add)'
+    );
   }
 
   // Life ------------------------------------------------------------------------------------------------
@@ -178,6 +202,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     this.#configured(state.applied.confState);
     if (this.#phase !== 'starting') return; // stop() was called meanwhile and closes what was opened
     this.#phase = 'running';
+    if (state.condemned !== undefined) this.#storageHealth.fail(new StateDivergedError(state.condemned));
     this.#running.ticker.start();
     this.#running.loop.kick();
   }
@@ -186,7 +211,9 @@ export class RaftReplica implements Replica, RaftReceiver {
     const { transport, timers } = this.#components;
     const [logger, failpoint] = [this.#logger, this.#failpoint];
     const onFatal = (error: unknown): void => {
-      if (this.#phase === 'running') this.#storageHealth.fail(error);
+      if (this.#phase !== 'running') return;
+      if (error instanceof StateDivergedError) this.#condemn(error, state);
+      this.#storageHealth.fail(error);
     };
     const { signal } = this.#stopSignal;
     const storageHooks = (source: 'log' | 'state') => ({
@@ -201,10 +228,12 @@ export class RaftReplica implements Replica, RaftReceiver {
       failpoint,
       hooks: {
         ...storageHooks('state'),
-        isAwaited: () => this.#role === 'leader',
+        isAwaited: () => this.#role === 'leader' || this.#waiters.size > 0,
         mayWriteLater: () => this.#leadership.term !== undefined && this.#waiters.size === 0,
         applyConfChange: (data) => this.#applyConfChange(core, data),
         onOutcomes: (entries, outcomes) => this.#onOutcomes(entries, outcomes),
+        onStateHash: (index, hash) => this.#checks.onStateHash(index, hash),
+        onStateVerdict: (verdict) => this.#checks.onVerdict(verdict),
         onBatch: (entries) => this.#onBatch(entries),
       },
     });
@@ -241,7 +270,20 @@ export class RaftReplica implements Replica, RaftReceiver {
     );
     const ticker = new Ticker(timers, () => this.#onTick());
     const membership = new Membership(core, logger);
-    return { core, log, state, applier, loop, ticker, snapshots, compactor, membership };
+    const { auditIntervalMs: intervalMs, auditPauseMs: pauseMs } =
+      this.#options.stateChecks ?? STATE_CHECK_LIMITS;
+    const auditor = new StateAuditor(
+      { timers, logger, state, onDiverged: onFatal, advice: () => this.#advice() },
+      { intervalMs, pauseMs },
+    );
+    return { core, log, state, applier, loop, ticker, snapshots, compactor, membership, auditor };
+  }
+
+  /** The next start must know it too. */
+  #condemn(error: StateDivergedError, state: StateStore): void {
+    state.condemn(error.message).catch((failure: unknown) => {
+      this.#logger.error({ err: failure }, 'that the state must not be used could not be written down');
+    });
   }
 
   /** Finishes what is being written and closes the stores. Idempotent. */
@@ -258,6 +300,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     if (running !== undefined) {
       running.ticker.stop();
       this.#abdicate();
+      await running.auditor.stop();
       this.#waiters.rejectAll(new ReplicaStoppedError());
       await running.snapshots.stop();
       await running.loop.stop();
@@ -275,7 +318,9 @@ export class RaftReplica implements Replica, RaftReceiver {
   health(): ReplicaHealth {
     if (this.#phase === 'new' || this.#phase === 'starting') return { status: 'starting', detail: '' };
     if (this.#phase !== 'running') return { status: 'stopping', detail: '' };
-    return this.#storageHealth.health();
+    const health = this.#storageHealth.health();
+    const alarm = this.#checks.alarm();
+    return health.status === 'ok' && alarm !== undefined ? { status: 'degraded', detail: alarm } : health;
   }
 
   // Replica -------------------------------------------------------------------------------------------
@@ -346,25 +391,19 @@ export class RaftReplica implements Replica, RaftReceiver {
     return this.#running?.state.applied.index ?? 0;
   }
 
+  async reached(index: number): Promise<void> {
+    if (!this.#active()) throw new NotLeaderError(undefined);
+    await this.#inState(index);
+    if (!this.#active()) throw new NotLeaderError(undefined);
+  }
+
+  visibleIndex(): number {
+    return this.#require().state.visibleIndex;
+  }
+
   status(): RaftStatus {
     const { core, state } = this.#require();
-    const status = core.status();
-    const { voters, learners } = status.confState;
-    return {
-      role: status.role === 'follower' ? followerRole(this.id, status.confState) : status.role,
-      term: status.term,
-      commitIndex: status.commit,
-      appliedIndex: state.applied.index,
-      lastIndex: status.lastIndex,
-      firstIndex: status.firstIndex,
-      leaderId: status.leader ?? '',
-      voters: [...voters],
-      learners: [...learners],
-      peers: status.progress
-        .filter((p) => p.id !== this.id)
-        .map((p) => ({ id: p.id, matchIndex: p.match, state: p.state, recentlyActive: p.recentActive })),
-      sessions: 0,
-    };
+    return raftStatus(core.status(), state.applied.index, this.#checks.status());
   }
 
   /**
@@ -381,9 +420,8 @@ export class RaftReplica implements Replica, RaftReceiver {
     return started.index;
   }
 
-  /** Everything that was committed when this was called, as a stream. The caller ends it. Throws NotLeaderError. */
-  async dump(): Promise<AsyncIterableIterator<SnapshotPart>> {
-    await this.readBarrier();
+  /** The state as it is here now, as a stream. The caller ends it. What makes it a linearizable read is the caller's. */
+  async capture(): Promise<AsyncIterableIterator<SnapshotPart>> {
     return (await this.#require().snapshots.capture()).parts;
   }
 
@@ -414,6 +452,7 @@ export class RaftReplica implements Replica, RaftReceiver {
       // The leader sends them again; heartbeats keep it leader meanwhile.
       if (congested && message.type === RaftMessageType.APPEND && message.entries.length > 0) continue;
       core.step(message);
+      this.#checks.onReceive(message);
       this.#lease.onReceive(message);
       this.#pacer.onReceive(message);
     }
@@ -429,9 +468,11 @@ export class RaftReplica implements Replica, RaftReceiver {
 
   #onTick(): void {
     if (!this.#active()) return;
-    const { core, loop, compactor, snapshots, membership } = this.#require();
+    const { core, loop, compactor, snapshots, membership, auditor } = this.#require();
     core.tick();
     membership.tick();
+    this.#checks.tick();
+    auditor.tick();
     this.#members.tick();
     loop.kick();
     compactor.consider(snapshots.sending);
@@ -467,7 +508,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     const others = snapshots.length === 0 ? messages : messages.filter((m) => !snapshots.includes(m));
     if (others.length > 0) {
       this.#lease.onSend(others, timers.nowMs());
-      this.#pacer.send(others);
+      this.#pacer.send(this.#checks.outgoing(others));
     }
     for (const message of snapshots) this.#require().snapshots.send(message.to as ServerId);
   }
@@ -558,7 +599,10 @@ export class RaftReplica implements Replica, RaftReceiver {
     const { failed } = this.#storageHealth;
     if (failed) this.#running?.loop.halt();
     this.#abdicate();
-    if (failed) this.#components.onFailed?.(this.#storageHealth.health().detail);
+    // A replica that must not be used would not be better off with another start.
+    if (failed && !this.#storageHealth.diverged) {
+      this.#components.onFailed?.(this.#storageHealth.health().detail);
+    }
   }
 
   /** May tick, answer and lead. */

@@ -49,6 +49,10 @@ export async function recover(
     const state = await openState(storage, loaded, snapshot);
     try {
       await checkRows(storage, state);
+      if (state.applied.stateHash === undefined) {
+        logger.info({ index: state.applied.index }, 'reading the whole state once to know its hash');
+        await state.learnHash();
+      }
       const initial = await reconcile(storage, log, state, { ...loaded, snapshot }, logger);
       return { log, state, initial, restarted: loaded.identity !== undefined };
     } catch (error) {

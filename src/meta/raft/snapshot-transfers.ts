@@ -116,7 +116,7 @@ export class SnapshotTransfers {
       clusterId: this.#identity.clusterId,
       from: this.#identity.id,
       term: hooks.term(),
-      meta: { index: applied.index, term: applied.term, confState: applied.confState },
+      meta: applied,
       formatVersion: META_FORMAT_VERSION,
     };
     return { index: applied.index, parts: endedWith(encodeSnapshot(header, rows), rows) };

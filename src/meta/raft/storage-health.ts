@@ -1,6 +1,7 @@
 import { STORAGE_RETRY_MS } from '../../base/limits.ts';
 import type { Timers } from '../../ports/clock.ts';
 import type { Logger } from '../../ports/logger.ts';
+import { StateDivergedError } from './errors.ts';
 
 export interface ReplicaHealth {
   readonly status: 'starting' | 'ok' | 'degraded' | 'stopping';
@@ -36,7 +37,13 @@ export class StorageHealth {
     return this.#fatal !== undefined;
   }
 
+  /** What it has must not be used, and a new start would not help. */
+  get diverged(): boolean {
+    return this.#fatal instanceof StateDivergedError;
+  }
+
   health(): ReplicaHealth {
+    if (this.#fatal instanceof StateDivergedError) return { status: 'degraded', detail: this.#fatal.message };
     if (this.#fatal !== undefined) {
       const why = this.#fatal instanceof Error ? this.#fatal.message : String(this.#fatal);
       return { status: 'degraded', detail: `stopped by an error, restart this server: ${why}` };
@@ -66,7 +73,11 @@ export class StorageHealth {
 
   fail(cause: unknown): void {
     if (this.#fatal !== undefined) return;
-    this.#logger.fatal({ err: cause }, 'the metadata replica stopped; restart this server');
+    if (cause instanceof StateDivergedError) {
+      this.#logger.fatal({ err: cause }, 'the metadata of this replica are wrong; it stopped');
+    } else {
+      this.#logger.fatal({ err: cause }, 'the metadata replica stopped; restart this server');
+    }
     this.#fatal = cause ?? 'unknown';
     this.#onChange();
   }

@@ -1,5 +1,6 @@
 import { toBinary } from '../../../src/base/bytes.ts';
 import { decodeCommand } from '../../../src/core/namespace/apply.ts';
+import { addHash, hashChange, NO_ROWS_HASH, rowHash } from '../../../src/core/namespace/row-hash.ts';
 import { CommitResult } from '../../../src/gen/ringfs/v1/namespace.ts';
 import {
   type RaftEntry,
@@ -31,20 +32,29 @@ const SUM_LIMIT = 2 ** 52;
 
 /** A sum over rows, so that it follows writes and does not depend on their order. */
 class RowSum {
-  readonly #rows = new Map<string, number>();
+  readonly #rows = new Map<string, { readonly hash: number; readonly product: number }>();
   #sum = 0;
+  /** As the product adds its hashes up, but from what the store has. */
+  #product = NO_ROWS_HASH;
 
   apply(write: KvWrite): void {
     const key = toBinary(write.key);
     const before = this.#rows.get(key);
     if (before !== undefined) {
-      this.#sum = (this.#sum - before + SUM_LIMIT) % SUM_LIMIT;
+      this.#sum = (this.#sum - before.hash + SUM_LIMIT) % SUM_LIMIT;
+      this.#product = addHash(this.#product, hashChange(before.product, NO_ROWS_HASH));
       this.#rows.delete(key);
     }
     if (write.type === 'del') return;
     const hash = hashPair(write.key, write.value);
-    this.#rows.set(key, hash);
+    const product = rowHash(write.key, write.value);
+    this.#rows.set(key, { hash, product });
     this.#sum = (this.#sum + hash) % SUM_LIMIT;
+    this.#product = addHash(this.#product, product);
+  }
+
+  get product(): number {
+    return this.#product;
   }
 
   get value(): string {
@@ -68,6 +78,8 @@ function hashPair(key: Uint8Array, value: Uint8Array): number {
 interface ObservedState {
   readonly rows: RowSum;
   applied: number | undefined;
+  /** What the replica says of its rows. */
+  hash: number | undefined;
 }
 
 /** Sees what every server writes, sends and applies, and compares. */
@@ -109,7 +121,7 @@ export class ClusterChecks {
       },
       onLogWrite: (batch) => this.#onLogWrite(id, batch, log()),
       onStateOpened: (name, pairs) => {
-        const state: ObservedState = { rows: new RowSum(), applied: undefined };
+        const state: ObservedState = { rows: new RowSum(), applied: undefined, hash: undefined };
         for (const [key, value] of pairs) observe(state, { type: 'put', key, value });
         states.set(name, state);
       },
@@ -120,6 +132,10 @@ export class ClusterChecks {
         for (const write of batch) observe(state, write);
         if (state.applied === undefined || state.applied === before) return;
         this.#onState(id, name, state.applied, state.rows.value);
+        if (state.hash !== state.rows.product) {
+          const message = `${id} (${name}) at ${state.applied} says ${state.hash}, its rows are ${state.rows.product}`;
+          this.#world.fail(new Violation('kept-hash', message));
+        }
         if (before !== undefined) this.#onAppliedEntries(id, before, state.applied, log(), term());
       },
     };
@@ -246,7 +262,9 @@ export class ClusterChecks {
 function observe(state: ObservedState, write: KvWrite): void {
   if (write.key[0] !== PRIVATE_PREFIX) state.rows.apply(write);
   else if (write.key[1] === APPLIED_KEY_SECOND && write.type === 'put') {
-    state.applied = RaftSnapshotMeta.decode(write.value).index;
+    const { index, stateHash } = RaftSnapshotMeta.decode(write.value);
+    state.applied = index;
+    state.hash = stateHash;
   }
 }
 

@@ -30,7 +30,9 @@ export class SimDisk {
   stalledUntilMs = 0;
   /** Fails the next read of a state. */
   nextReadFails = false;
-  /** Changes what is written, for planted mistakes. */
+  /** Changes what is written to a state, for planted mistakes. */
+  alter: ((batch: readonly KvWrite[]) => readonly KvWrite[]) | undefined;
+  /** The same for how it is written. */
   tamper:
     | ((batch: readonly KvWrite[], options: { readonly sync: boolean }) => { readonly sync: boolean })
     | undefined;
@@ -98,7 +100,10 @@ export class SimDisk {
       get: (key) => read(() => kv.get(key)),
       getMany: (keys) => read(() => kv.getMany(keys)),
       scan: (range: KvRange) => kv.scan(range),
-      write: (batch, options) => this.#write(process, kv, batch, options, written),
+      write: (batch, options) => {
+        const altered = state === undefined ? batch : (this.alter?.(batch) ?? batch);
+        return this.#write(process, kv, altered, options, written);
+      },
       clear: async (range) => {
         const batch: KvWrite[] = [];
         for await (const [key] of kv.scan(range)) batch.push({ type: 'del', key });

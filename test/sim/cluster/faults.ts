@@ -45,6 +45,7 @@ export class Faults {
     const kinds: Partial<Record<OptionName, (random: Random) => void>> = {
       streamBreaks: (random) => this.#breakStream(random),
       clientCuts: (random) => this.#cutClient(random),
+      leaderCuts: (random) => this.#cutFromLeader(random),
       clientCrashes: (random) => this.#crashClient(random),
       partitions: (random) => this.#partition(random),
       oneWayCuts: (random) => this.#cutOneWay(random),
@@ -170,6 +171,17 @@ export class Faults {
     const names = this.#target.clientNames();
     const name = names[random.below(names.length)];
     if (name !== undefined) this.#target.breakStreams(name);
+  }
+
+  #cutFromLeader(random: Random): void {
+    const names = this.#target.clientNames();
+    const name = names[random.below(names.length)];
+    const leader = this.#target.leader();
+    if (name === undefined || leader === undefined) return;
+    this.#target.cutRpc(name, leader.address, true);
+    this.#target.world.trace(`${name} is cut off from ${leader.id}`);
+    const { clientCutMs } = this.#target.world.options;
+    this.#later(1_000 + random.below(clientCutMs), () => this.#target.healRpc());
   }
 
   #cutClient(random: Random): void {

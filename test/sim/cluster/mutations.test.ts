@@ -17,6 +17,9 @@ interface Case {
   readonly finds?: RegExp;
 }
 
+/** Clients that do not reach the leader for long, and do much meanwhile. */
+const CUT_FROM_LEADERS = { leaderCuts: 2, clientCutMs: 20_000, seconds: 15, thinkMs: 40, clients: 4 };
+
 const CASES: readonly Case[] = [
   { mistake: 'vote-twice', checks: ['leader'], profile: 'crash', from: 1 },
   { mistake: 'vote-twice', checks: ['promise'], profile: 'mixed', from: 5, finds: /vote for/ },
@@ -34,9 +37,47 @@ const CASES: readonly Case[] = [
     from: 7,
     options: { servers: 5 },
   },
+  {
+    mistake: 'count-old-terms',
+    checks: ['leader'],
+    profile: 'calm',
+    from: 1,
+    finds: /lacks committed entry/,
+  },
+  {
+    mistake: 'deposed-leader-reads',
+    checks: ['linearizability'],
+    profile: 'partition',
+    from: 1,
+    options: { partitions: 0.8 },
+  },
+  {
+    mistake: 'follower-does-not-ask',
+    checks: ['linearizability'],
+    profile: 'calm',
+    from: 2,
+    options: CUT_FROM_LEADERS,
+  },
   { mistake: 'forget-answers', checks: ['state-hash'], profile: 'mixed', from: 1 },
-  { mistake: 'forget-answers', checks: ['exactly-once', 'outcome'], profile: 'mixed', from: 9 },
+  { mistake: 'forget-answers', checks: ['exactly-once', 'outcome'], profile: 'mixed', from: 20 },
   { mistake: 'skip-row', checks: ['state-hash'], profile: 'mixed', from: 1 },
+  { mistake: 'skip-row', checks: ['state-alarm'], profile: 'mixed', from: 1, finds: /differ from those/ },
+  {
+    mistake: 'alter-entry',
+    checks: ['state-alarm'],
+    profile: 'calm',
+    from: 1,
+    finds:
+      /s2:1: .*differ from those of the other replicas: at log index \d+ their hash was \w{13}, and \w{13} at/,
+  },
+  {
+    mistake: 'lose-row',
+    checks: ['state-alarm'],
+    profile: 'calm',
+    from: 1,
+    finds: /s2:1: .*disk does not have/,
+  },
+  { mistake: 'lose-row', checks: ['state-hash'], profile: 'calm', from: 1 },
   {
     mistake: 'read-without-barrier',
     checks: ['linearizability'],
@@ -65,4 +106,12 @@ describe('the checkers of the simulated cluster notice', () => {
       assert.fail(`unnoticed from seed ${from} on`);
     });
   }
+
+  it('nothing in the schedule of figure 8 where no mistake is planted', async () => {
+    const lines: string[] = [];
+    const run = { mutation: MUTATIONS['figure-8'], onTrace: (line: string) => void lines.push(line) };
+    const { violation } = await runSimulation(1, profileOptions('calm'), run);
+    assert.equal(violation, undefined);
+    assert.ok(lines.some((line) => line.includes('figure 8 is complete')));
+  });
 });

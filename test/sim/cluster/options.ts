@@ -33,6 +33,8 @@ export const DEFAULTS = {
   /** A client is cut off from all servers. */
   clientCuts: 0.08,
   clientCutMs: 5_000,
+  /** A client is cut off from the leader alone, for up to `clientCutMs`. */
+  leaderCuts: 0.1,
   clientCrashes: 0.02,
   /** Two groups of servers, clients with either. */
   partitions: 0.12,
@@ -81,6 +83,7 @@ export const FAULTS = [
   'snapshotLoss',
   'streamBreaks',
   'clientCuts',
+  'leaderCuts',
   'clientCrashes',
   'partitions',
   'oneWayCuts',
@@ -113,6 +116,7 @@ const PROFILES: Readonly<Record<string, Partial<SimOptions>>> = {
     straggling: 0.05,
     streamBreaks: 0.5,
     clientCuts: 0.2,
+    leaderCuts: 0.3,
     partitions: 0.4,
     oneWayCuts: 0.3,
     slowLinks: 0.3,
@@ -181,6 +185,8 @@ export interface SimCounts {
   fullDisks: number;
   sessionsLost: number;
   operations: number;
+  /** Answered by servers that did not lead. */
+  followerReads: number;
   unknownOutcomes: number;
   duplicates: number;
   messagesSent: number;
@@ -207,6 +213,7 @@ export function noCounts(): SimCounts {
     fullDisks: 0,
     sessionsLost: 0,
     operations: 0,
+    followerReads: 0,
     unknownOutcomes: 0,
     duplicates: 0,
     messagesSent: 0,

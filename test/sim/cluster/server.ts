@@ -1,11 +1,13 @@
 import { equalBytes } from '../../../src/base/bytes.ts';
 import type { ServerId } from '../../../src/base/ids.ts';
 import type { Random } from '../../../src/base/random.ts';
+import { ReadPoints } from '../../../src/client/read-points.ts';
 import type { MetaReply, MetaRequest } from '../../../src/gen/ringfs/v1/meta.ts';
 import { MetaServer } from '../../../src/meta/meta-server.ts';
 import { DataDirectoryError } from '../../../src/meta/raft/errors.ts';
 import { RaftReplica } from '../../../src/meta/raft/raft-replica.ts';
 import type { Replica } from '../../../src/meta/replica.ts';
+import type { AskLeader } from '../../../src/meta/unleased-reads.ts';
 import type { MemoryNetwork } from '../../support/memory-rpc.ts';
 import type { ClusterChecks } from './checks.ts';
 import { SimDisk } from './disk.ts';
@@ -19,6 +21,7 @@ export interface SimServerComponents {
   readonly checks: ClusterChecks;
   readonly processes: Map<string, SimProcess>;
   /** What a planted mistake puts between the replica and the meta server. */
+  readonly wrapPoints: (ask: AskLeader) => AskLeader;
   readonly wrapReplica: (replica: RaftReplica, process: SimProcess) => Replica;
 }
 
@@ -84,7 +87,17 @@ export class SimServer {
     world.trace(`${this.id} starts`);
     const logger = new SimLogger(process);
     const replica = this.#makeReplica(process, logger);
+    const points = new ReadPoints(
+      {
+        connector: network.connector(this.address),
+        timers: process,
+        random: world.random(`points ${this.id} ${this.#lives}`),
+        logger,
+      },
+      { name: `reads at ${this.id}`, clusterId: this.#options.clusterId },
+    );
     const server = new MetaServer({
+      askLeader: this.#c.wrapPoints(points.ask),
       replica: this.#c.wrapReplica(replica, process),
       timers: process,
       random: world.random(`meta ${this.id} ${this.#lives}`),
@@ -129,6 +142,7 @@ export class SimServer {
         clusterId,
         members: founders.map((id) => ({ id: id as ServerId, address: addressOf(id) })),
         replicas: 3,
+        stateChecks: { intervalMs: 700, waitMs: 300, auditIntervalMs: 1_500, auditPauseMs: 5 },
         logLimits: { bytesMax: 1 << 20, entriesMax: logMax, entriesKept: logKept, bytesHeldMax: 1 << 20 },
       },
     );

@@ -112,7 +112,8 @@ class Simulation implements Breakable {
   async run(): Promise<void> {
     try {
       await this.#begin();
-      new Faults(this).start();
+      if (this.#mutation?.faults === undefined) new Faults(this).start();
+      else this.#mutation.faults(this);
       await this.#pass(this.world.options.seconds * 1_000);
       await this.#heal();
       await this.#audit();
@@ -201,6 +202,9 @@ class Simulation implements Breakable {
 
   /** Somebody new looks at everything. */
   async #audit(): Promise<void> {
+    for (const { client } of this.#clients.values()) {
+      this.world.counts.followerReads += client.stats().followerReads;
+    }
     const auditor = this.#makeClient();
     const look = async (): Promise<void> => {
       for (let group = 0; group < this.world.options.groups; group++) {
@@ -301,6 +305,7 @@ class Simulation implements Breakable {
   crashClient(name: string): void {
     const client = this.#clients.get(name);
     if (client === undefined) return;
+    this.world.counts.followerReads += client.client.stats().followerReads;
     this.world.trace(`${name} dies`);
     client.kill();
     this.#clients.delete(name);
@@ -347,10 +352,11 @@ class Simulation implements Breakable {
       links: this.#links,
       checks: this.#checks,
       processes: this.#processes,
+      wrapPoints: (ask) => this.#mutation?.points?.(ask) ?? ask,
       wrapReplica: (replica) => this.#mutation?.replica?.(replica, this.world) ?? replica,
     };
     const server = new SimServer(components, { id, clusterId: CLUSTER_ID, founders });
-    this.#mutation?.disk?.(server.disk);
+    this.#mutation?.disk?.(server.disk, id);
     this.#servers.set(id, server);
     return server;
   }

@@ -204,6 +204,13 @@ export class SimLogger implements Logger {
     if (!alive) return;
     const { err } = fields as { err?: unknown };
     world.trace(`${name} logs: ${message}${err instanceof Error ? `: ${err.message}` : ''}`);
+    if (
+      message.startsWith('the rows of the replicas') ||
+      (err instanceof Error && err.name === 'StateDivergedError')
+    ) {
+      const what = err instanceof Error ? err.message : JSON.stringify(fields);
+      world.fail(new Violation('state-alarm', `${name}: ${message}: ${what}`));
+    }
     if (err instanceof Error && (err.name === 'AssertionError' || err instanceof TypeError)) {
       world.fail(new Violation('assertion', `${name}: ${message}: ${err.stack}`, { cause: err }));
     }

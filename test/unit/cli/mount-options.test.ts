@@ -14,6 +14,7 @@ const DEFAULTS = {
   noDev: false,
   noExec: false,
   locks: 'cluster',
+  followers: 'on',
   log: undefined,
   logLevel: 'info',
   logFormat: 'auto',
@@ -24,7 +25,7 @@ describe('mount options', () => {
 
   it('are all read', () => {
     const text =
-      'driver=devfuse,cache=1G,timeout=5,noallow_other,ro,nosuid,nodev,noexec,locks=local,log=a/b.log,log_level=debug,log_format=json';
+      'driver=devfuse,cache=1G,timeout=5,noallow_other,ro,nosuid,nodev,noexec,locks=local,followers=off,log=a/b.log,log_level=debug,log_format=json';
     assert.deepEqual(parseMountOptions(text), {
       driver: 'devfuse',
       cacheBytes: 1 << 30,
@@ -35,6 +36,7 @@ describe('mount options', () => {
       noDev: true,
       noExec: true,
       locks: 'local',
+      followers: 'off',
       log: path.resolve('a/b.log'),
       logLevel: 'debug',
       logFormat: 'json',

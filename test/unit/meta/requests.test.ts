@@ -54,12 +54,14 @@ describe('bad requests', () => {
     assert.equal(reply.$case === 'error' && reply.value.errno, ERRNO.EINVAL);
   });
 
-  it('an observer has no files', async () => {
+  it('an observer reads without leases, and changes nothing', async () => {
     const fixture = await leaderFixture();
     const observer = fixture.stub();
     await observer.observe();
-    const reply = await observer.ask({ $case: 'getAttr', value: { ino: ROOT } }, 'error');
-    assert.equal(reply.errno, ERRNO.EPROTO);
+    const { attr, leased } = await observer.ask({ $case: 'getAttr', value: { ino: ROOT } }, 'getAttr');
+    assert.deepEqual([attr?.ino, leased], [ROOT, false]);
+    const command = new Uint8Array(1);
+    assert.equal((await observer.ask({ $case: 'commit', value: { command } }, 'error')).errno, ERRNO.EPROTO);
   });
 
   it('acknowledgements of nothing are passed over', async () => {

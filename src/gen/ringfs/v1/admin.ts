@@ -149,6 +149,20 @@ export interface RaftStatus {
   /** on the leader */
   peers: RaftPeerProgress[];
   sessions: number;
+  /** absent until one was made */
+  stateCheck?: StateCheckStatus | undefined;
+}
+
+/** The last comparison of the replicas' states that this server took part in. */
+export interface StateCheckStatus {
+  /** of the log */
+  index: number;
+  /** of this server's rows then, hexadecimal */
+  hash: string;
+  /** on the leader: servers that had the same */
+  agreed: string[];
+  /** on the leader: servers that had something else */
+  diverged: string[];
 }
 
 export interface RaftPeerProgress {
@@ -1231,6 +1245,7 @@ function createBaseRaftStatus(): RaftStatus {
     learners: [],
     peers: [],
     sessions: 0,
+    stateCheck: undefined,
   };
 }
 
@@ -1268,6 +1283,9 @@ export const RaftStatus: MessageFns<RaftStatus> = {
     }
     if (message.sessions !== 0) {
       writer.uint32(88).uint32(message.sessions);
+    }
+    if (message.stateCheck !== undefined) {
+      StateCheckStatus.encode(message.stateCheck, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -1371,6 +1389,93 @@ export const RaftStatus: MessageFns<RaftStatus> = {
             }
 
             message.sessions = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.stateCheck = StateCheckStatus.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStateCheckStatus(): StateCheckStatus {
+  return { index: 0, hash: "", agreed: [], diverged: [] };
+}
+
+export const StateCheckStatus: MessageFns<StateCheckStatus> = {
+  encode(message: StateCheckStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint64(message.index);
+    }
+    if (message.hash !== "") {
+      writer.uint32(18).string(message.hash);
+    }
+    for (const v of message.agreed) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.diverged) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StateCheckStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStateCheckStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hash = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.agreed.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.diverged.push(reader.string());
             continue;
           }
         }

@@ -34,6 +34,7 @@ export interface MetaRequest {
     | { $case: "reconcileBlocks"; value: ReconcileBlocks }
     | { $case: "getLock"; value: GetLockRequest }
     | { $case: "lockWait"; value: LockWaitRequest }
+    | { $case: "readPoint"; value: ReadPointRequest }
     | undefined;
 }
 
@@ -68,7 +69,19 @@ export interface MetaReply {
     | //
     /** push */
     { $case: "lockGranted"; value: LockGranted }
+    | { $case: "readPoint"; value: ReadPoint }
     | undefined;
+}
+
+/** A follower asks the leader how it may answer reads. */
+export interface ReadPointRequest {
+}
+
+export interface ReadPoint {
+  /** everything that was committed when this was asked is at most here */
+  index: number;
+  /** no client uses cached metadata from before a commit up to here */
+  settled: number;
 }
 
 /** First message on a stream. A client without a session (session 0) gets a new one; nonce makes the retry safe. */
@@ -78,7 +91,7 @@ export interface Hello {
   client: string;
   /** empty: any; otherwise the connection is refused when it differs */
   clusterId: string;
-  /** no session wanted: topology and status only (block nodes, the CLI) */
+  /** no session wanted: topology, status and reads without leases, of any member */
   observer: boolean;
 }
 
@@ -419,6 +432,9 @@ export const MetaRequest: MessageFns<MetaRequest> = {
       case "lockWait":
         LockWaitRequest.encode(message.body.value, writer.uint32(250).fork()).join();
         break;
+      case "readPoint":
+        ReadPointRequest.encode(message.body.value, writer.uint32(266).fork()).join();
+        break;
     }
     return writer;
   },
@@ -596,6 +612,14 @@ export const MetaRequest: MessageFns<MetaRequest> = {
             message.body = { $case: "lockWait", value: LockWaitRequest.decode(reader, reader.uint32()) };
             continue;
           }
+          case 33: {
+            if (tag !== 266) {
+              break;
+            }
+
+            message.body = { $case: "readPoint", value: ReadPointRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -684,6 +708,9 @@ export const MetaReply: MessageFns<MetaReply> = {
         break;
       case "lockGranted":
         LockGranted.encode(message.body.value, writer.uint32(258).fork()).join();
+        break;
+      case "readPoint":
+        ReadPoint.encode(message.body.value, writer.uint32(266).fork()).join();
         break;
     }
     return writer;
@@ -884,6 +911,106 @@ export const MetaReply: MessageFns<MetaReply> = {
             }
 
             message.body = { $case: "lockGranted", value: LockGranted.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 33: {
+            if (tag !== 266) {
+              break;
+            }
+
+            message.body = { $case: "readPoint", value: ReadPoint.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReadPointRequest(): ReadPointRequest {
+  return {};
+}
+
+export const ReadPointRequest: MessageFns<ReadPointRequest> = {
+  encode(_: ReadPointRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadPointRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadPointRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReadPoint(): ReadPoint {
+  return { index: 0, settled: 0 };
+}
+
+export const ReadPoint: MessageFns<ReadPoint> = {
+  encode(message: ReadPoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint64(message.index);
+    }
+    if (message.settled !== 0) {
+      writer.uint32(16).uint64(message.settled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadPoint {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadPoint();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.settled = longToNumber(reader.uint64());
             continue;
           }
         }

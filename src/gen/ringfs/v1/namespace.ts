@@ -420,7 +420,22 @@ export interface Command {
     | { $case: "condemnBlocks"; value: CondemnBlocks }
     | { $case: "markBlocks"; value: MarkBlocks }
     | { $case: "dropBlocks"; value: DropBlocks }
+    | { $case: "checkState"; value: CheckState }
+    | { $case: "stateVerdict"; value: StateVerdict }
     | undefined;
+}
+
+/** Every replica notes the hash of its rows as they are when it applies this. Writes nothing. */
+export interface CheckState {
+}
+
+/**
+ * Replicas had different rows at `index`, where a CheckState was applied. One that had another hash there than `hash` stops.
+ * Writes nothing.
+ */
+export interface StateVerdict {
+  index: number;
+  hash: number;
 }
 
 /** Creates a session. Its id is the log index of this entry. `nonce` makes a retry find the same session. */
@@ -3598,6 +3613,12 @@ export const Command: MessageFns<Command> = {
       case "dropBlocks":
         DropBlocks.encode(message.body.value, writer.uint32(74).fork()).join();
         break;
+      case "checkState":
+        CheckState.encode(message.body.value, writer.uint32(82).fork()).join();
+        break;
+      case "stateVerdict":
+        StateVerdict.encode(message.body.value, writer.uint32(90).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3685,6 +3706,114 @@ export const Command: MessageFns<Command> = {
             }
 
             message.body = { $case: "dropBlocks", value: DropBlocks.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.body = { $case: "checkState", value: CheckState.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.body = { $case: "stateVerdict", value: StateVerdict.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCheckState(): CheckState {
+  return {};
+}
+
+export const CheckState: MessageFns<CheckState> = {
+  encode(_: CheckState, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckState {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCheckState();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStateVerdict(): StateVerdict {
+  return { index: 0, hash: 0 };
+}
+
+export const StateVerdict: MessageFns<StateVerdict> = {
+  encode(message: StateVerdict, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint64(message.index);
+    }
+    if (message.hash !== 0) {
+      writer.uint32(16).uint64(message.hash);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StateVerdict {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStateVerdict();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.hash = longToNumber(reader.uint64());
             continue;
           }
         }

@@ -85,7 +85,18 @@ export interface RaftMemberAddress {
 export interface RaftSnapshotMeta {
   index: number;
   term: number;
-  confState: RaftConfState | undefined;
+  confState:
+    | RaftConfState
+    | undefined;
+  /** Hash of the rows as of then (FORMAT.md), where they are stored or sent with this; absent: not known. */
+  stateHash?: number | undefined;
+}
+
+/** What the rows of a replica were when it applied a CheckState command. */
+export interface RaftStateHash {
+  /** of the command */
+  index: number;
+  hash: number;
 }
 
 /** One message type with the fields of all of them, as Raft's own literature has it. Unused fields are zero. */
@@ -106,6 +117,10 @@ export interface RaftMessage {
     | undefined;
   /** read index request id, or heartbeat round */
   context: number;
+  /** with heartbeat responses, for the leader's driver: of the last CheckState applied */
+  stateHash?:
+    | RaftStateHash
+    | undefined;
   /** vote requested by a leadership transfer: leases do not refuse it */
   force: boolean;
 }
@@ -414,7 +429,7 @@ export const RaftMemberAddress: MessageFns<RaftMemberAddress> = {
 };
 
 function createBaseRaftSnapshotMeta(): RaftSnapshotMeta {
-  return { index: 0, term: 0, confState: undefined };
+  return { index: 0, term: 0, confState: undefined, stateHash: undefined };
 }
 
 export const RaftSnapshotMeta: MessageFns<RaftSnapshotMeta> = {
@@ -427,6 +442,9 @@ export const RaftSnapshotMeta: MessageFns<RaftSnapshotMeta> = {
     }
     if (message.confState !== undefined) {
       RaftConfState.encode(message.confState, writer.uint32(26).fork()).join();
+    }
+    if (message.stateHash !== undefined) {
+      writer.uint32(32).uint64(message.stateHash);
     }
     return writer;
   },
@@ -468,6 +486,71 @@ export const RaftSnapshotMeta: MessageFns<RaftSnapshotMeta> = {
             message.confState = RaftConfState.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.stateHash = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRaftStateHash(): RaftStateHash {
+  return { index: 0, hash: 0 };
+}
+
+export const RaftStateHash: MessageFns<RaftStateHash> = {
+  encode(message: RaftStateHash, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint64(message.index);
+    }
+    if (message.hash !== 0) {
+      writer.uint32(16).uint64(message.hash);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RaftStateHash {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRaftStateHash();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.hash = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -496,6 +579,7 @@ function createBaseRaftMessage(): RaftMessage {
     rejectHintTerm: 0,
     snapshot: undefined,
     context: 0,
+    stateHash: undefined,
     force: false,
   };
 }
@@ -540,6 +624,9 @@ export const RaftMessage: MessageFns<RaftMessage> = {
     }
     if (message.context !== 0) {
       writer.uint32(104).uint64(message.context);
+    }
+    if (message.stateHash !== undefined) {
+      RaftStateHash.encode(message.stateHash, writer.uint32(122).fork()).join();
     }
     if (message.force !== false) {
       writer.uint32(112).bool(message.force);
@@ -662,6 +749,14 @@ export const RaftMessage: MessageFns<RaftMessage> = {
             }
 
             message.context = longToNumber(reader.uint64());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.stateHash = RaftStateHash.decode(reader, reader.uint32());
             continue;
           }
           case 14: {

@@ -14,7 +14,7 @@ import {
   SNAPSHOT_META_KEY,
   seal,
 } from '../../../../src/meta/raft/log-codec.ts';
-import type { AppliedMark } from '../../../../src/meta/raft/state-store.ts';
+import type { LogMark } from '../../../../src/meta/raft/state-store.ts';
 import { MemoryKvStore } from '../../../support/memory-kv-store.ts';
 import { confState } from '../../../support/raft-cluster.ts';
 import { openSessionCommand } from '../../../support/replica-cluster.ts';
@@ -46,11 +46,11 @@ function goodLog(): MemoryKvStore {
   return kv;
 }
 
-const applied = (index: number, term: number): AppliedMark => ({ index, term, confState: CONF });
+const applied = (index: number, term: number): LogMark => ({ index, term, confState: CONF });
 
 async function findingsIn(
   kv: MemoryKvStore,
-  mark: AppliedMark | undefined = applied(16, 3),
+  mark: LogMark | undefined = applied(16, 3),
 ): Promise<{ found: string[]; log: LogSummary }> {
   const found: string[] = [];
   const log = await checkLog(kv, mark, ({ check, detail }) => found.push(`${check}: ${detail}`));

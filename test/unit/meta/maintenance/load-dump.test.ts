@@ -35,7 +35,10 @@ async function dumpOfRunning(): Promise<{ file: Uint8Array; index: number; nextI
   }
   const index = leader.appliedIndex();
   const { nextIno } = await readCounters(leader.state);
-  const parts = await cluster.during(leader.dump(), 'the beginning of a dump');
+  const parts = await cluster.during(
+    leader.readBarrier().then(() => leader.capture()),
+    'the beginning of a dump',
+  );
   const first = await parts.next();
   await cluster.during(leader.propose(createFileCommand(session, NAMES.length + 1, 'later')), 'a later file');
   const file = await fileOf(
