@@ -27,6 +27,7 @@ import { nodeInfo } from './handlers/info.ts';
 import { handleList } from './handlers/list.ts';
 import { handlePut } from './handlers/put.ts';
 import { handleRing } from './handlers/ring.ts';
+import { handleVerify } from './handlers/verify.ts';
 import { LocalBlocks } from './local-blocks.ts';
 import { Peers } from './peers.ts';
 import { Reconcile, type ReconcileComponents } from './reconcile.ts';
@@ -193,6 +194,8 @@ export class BlockServer {
         return { $case: 'info', value: await nodeInfo(context, body.value) };
       case 'delete':
         return handleDelete(context, body.value);
+      case 'verify':
+        return handleVerify(context, body.value);
       case 'hello':
         return handleHello(context, body.value);
       default:
