@@ -25,6 +25,7 @@ export async function nodeInfo(context: BlockContext, request: NodeInfoRequest):
     deadBytes: stats.deadBytes,
     deletedBlocks: local.deleted.blocks,
     deletedBytes: local.deleted.bytes,
+    badCopies: local.badCopies,
     readOnly: stats.availableBytes < BLOCK_SIZE_BYTES_MAX,
   };
 }
