@@ -38,6 +38,10 @@ export class LocalBlocks {
     return this.#bad.size;
   }
 
+  badIds(): BlockId[] {
+    return [...this.#bad];
+  }
+
   isBad(id: BlockId): boolean {
     return this.#bad.has(id);
   }

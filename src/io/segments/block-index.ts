@@ -75,9 +75,9 @@ export class BlockIndex {
   }
 
   /** Every entry as of the call of the first `next`. */
-  async *entries(): AsyncGenerator<IndexEntry, void, void> {
-    for await (const [, value] of this.#kv.scan({ gte: ENTRY_PREFIX, lt: ENTRY_END }))
-      yield decodeEntry(value);
+  async *entries(): AsyncGenerator<IndexEntry & { readonly id: BlockId }, void, void> {
+    for await (const [key, value] of this.#kv.scan({ gte: ENTRY_PREFIX, lt: ENTRY_END }))
+      yield { ...decodeEntry(value), id: toHex(key.subarray(1)) as BlockId };
   }
 
   async checkpoint(): Promise<Checkpoint | undefined> {

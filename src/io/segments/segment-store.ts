@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { assert } from '../../base/assert.ts';
 import type { BlockId } from '../../base/ids.ts';
 import { BLOCK_SIZE_BYTES_MAX, SEGMENT_SIZE_BYTES_MAX } from '../../base/limits.ts';
@@ -8,6 +9,7 @@ import {
   BlockStoreError,
   type BlockStoreStats,
   type DeleteOutcome,
+  type StoreInspection,
 } from '../../ports/block-store.ts';
 import type { Timers } from '../../ports/clock.ts';
 import type { KvStore } from '../../ports/kv-store.ts';
@@ -29,6 +31,7 @@ import {
   SEGMENT_HEADER_BYTES,
   STORE_ID_BYTES,
 } from './format.ts';
+import { Inspection } from './inspection.ts';
 import { recoverStore } from './recovery.ts';
 import type { ScannedRecord } from './scan.ts';
 import { SegmentReaders } from './segment-readers.ts';
@@ -129,6 +132,9 @@ class SegmentStore implements BlockStore {
   readonly #space: DiskSpace;
   readonly #usage = new SegmentUsage();
   readonly #compaction: Compaction;
+  readonly #inspection: Inspection;
+  #unread: boolean;
+  #inspecting: Promise<unknown> = Promise.resolve();
   readonly #storeId: Uint8Array;
   /** Changes of one block take turns. The promises never reject. */
   readonly #busy = new Map<BlockId, Promise<void>>();
@@ -148,7 +154,7 @@ class SegmentStore implements BlockStore {
   constructor(
     components: Parts,
     options: { readonly storeId: Uint8Array; readonly segmentSizeBytesMax: number },
-    counters: { readonly blocks: number; readonly storedBytes: number },
+    recovered: { readonly blocks: number; readonly storedBytes: number; readonly unread: boolean },
   ) {
     this.#components = components;
     this.#index = components.index;
@@ -157,8 +163,9 @@ class SegmentStore implements BlockStore {
     const { files, timers, logger, writer, space } = components;
     this.#readers = new SegmentReaders({ files });
     this.#storeId = options.storeId;
-    this.#blocks = counters.blocks;
-    this.#storedBytes = counters.storedBytes;
+    this.#blocks = recovered.blocks;
+    this.#storedBytes = recovered.storedBytes;
+    this.#unread = recovered.unread;
     this.#checkpointedFileBytes = writer.fileBytes;
     this.#committer = new Committer(
       { index: components.index, writer, logger },
@@ -178,6 +185,12 @@ class SegmentStore implements BlockStore {
       busy: () => this.#busy.size > this.#moving || this.#reads > 0,
     };
     this.#compaction = new Compaction({ files, writer, usage: this.#usage, timers, logger, store }, options);
+    const evacuate = (id: BlockId, entry: IndexEntry, what: 'block' | 'touch'): Promise<boolean> =>
+      this.#evacuate(id, entry, what);
+    this.#inspection = new Inspection(
+      { files, index: this.#index, writer, usage: this.#usage, logger, store: { ...store, evacuate } },
+      options,
+    );
   }
 
   /** Counts in the background what each segment holds; nothing is compacted before that is known. */
@@ -277,8 +290,21 @@ class SegmentStore implements BlockStore {
     });
   }
 
+  inspect(limit: number): Promise<StoreInspection> {
+    return this.#reading(async () => {
+      await this.#counting;
+      // One after the other.
+      const inspection = this.#inspecting.then(() => this.#inspection.run(limit));
+      this.#inspecting = inspection.catch(() => {});
+      const unread = this.#unread;
+      this.#unread = false;
+      return { ...(await inspection), unread };
+    });
+  }
+
   stats(): Promise<BlockStoreStats> {
     return this.#reading(async () => {
+      const quarantined = await this.#components.files.quarantined();
       const availableBytes = await this.#space.available(Number.POSITIVE_INFINITY);
       const { fileBytes, sizes } = this.#writer;
       const headerBytes = sizes.size * SEGMENT_HEADER_BYTES;
@@ -288,6 +314,8 @@ class SegmentStore implements BlockStore {
         deadBytes: this.#usage.complete ? Math.max(0, fileBytes - headerBytes - this.#usage.liveBytes) : 0,
         capacityBytes: this.#space.capacityBytes,
         availableBytes,
+        quarantinedSegments: quarantined.length,
+        quarantinedBytes: quarantined.reduce((sum, { bytes }) => sum + bytes, 0),
       };
     });
   }
@@ -366,6 +394,27 @@ class SegmentStore implements BlockStore {
       if (data !== undefined) await this.#append({ type: RECORD_MOVE, id, length, uploadedAt, before }, data);
     }).finally(() => {
       this.#moving--;
+    });
+  }
+
+  /** Of a damaged segment, for the inspection. */
+  #evacuate(id: BlockId, seen: IndexEntry, what: 'block' | 'touch'): Promise<boolean> {
+    return this.#exclusive(id, async () => {
+      const before = await this.#index.get(id);
+      if (before?.segment !== seen.segment || before.offset !== seen.offset) return true;
+      const { length, uploadedAt } = before;
+      if (what === 'touch') {
+        if (before.touchSegment === seen.touchSegment)
+          await this.#append({ type: RECORD_TOUCH, id, length, uploadedAt, before });
+        return true;
+      }
+      const data = await this.#readRecord(id, before).catch((error: unknown) => {
+        if (error instanceof BlockStoreError && error.code === 'corrupt') return undefined;
+        throw error;
+      });
+      if (data === undefined || createHash('sha256').update(data).digest('hex') !== id) return false;
+      await this.#append({ type: RECORD_MOVE, id, length, uploadedAt, before }, data);
+      return true;
     });
   }
 

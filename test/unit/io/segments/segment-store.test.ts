@@ -123,7 +123,7 @@ describe('segment store', () => {
       await store.close();
     }));
 
-  it('drops an index that belongs to other segments', () =>
+  it('knows what it has lost when its segments are gone', () =>
     withFixture(async (fixture) => {
       const [a, b] = testBlocks(2) as [TestBlock, TestBlock];
       let store = await fixture.open();
@@ -131,9 +131,14 @@ describe('segment store', () => {
       await store.close();
       await unlink(fixture.path(1));
       store = await fixture.open();
-      assert.equal(await store.get(a.id), undefined);
+      await assert.rejects(store.get(a.id), { code: 'corrupt' });
+      assert.deepEqual(await store.inspect(10), { lost: [a.id], more: false, unread: false });
       await store.put(b.id, b.data);
       await assertHolds(store, [b]);
+      await store.delete(a.id);
+      await store.put(a.id, a.data);
+      assert.deepEqual(await store.inspect(10), { lost: [], more: false, unread: false });
+      await assertHolds(store, [a, b]);
       await store.close();
     }));
 
