@@ -97,8 +97,10 @@ export class Scrub {
     const { timers, logger } = this.#c;
     const { signal } = this.#abort;
     const { intervalMs } = this.#options;
-    this.#passDueMs = timers.nowMs() + intervalMs;
-    this.#inspectDueMs = timers.nowMs() + Math.min(SCRUB_START_DELAY_MS, intervalMs);
+    const startMs = timers.nowMs();
+    this.#passDueMs = startMs + intervalMs;
+    // What a pass would find one by one is better dealt with together, before it.
+    this.#inspectDueMs = startMs + Math.min(SCRUB_START_DELAY_MS, intervalMs);
     while (!signal.aborted) {
       try {
         const due = Math.min(this.#passDueMs, this.#inspectDueMs);
@@ -129,11 +131,15 @@ export class Scrub {
       return;
     }
     for (const id of local.badIds()) {
-      const healed = await this.#c.repair.heal(id);
-      if (healed && this.#unhealed.delete(id)) this.#healed++;
+      await this.#c.repair.heal(id);
       this.#abort.signal.throwIfAborted();
     }
-    for (const id of this.#unhealed) if (!local.isBad(id)) this.#unhealed.delete(id);
+    for (const id of this.#unhealed) {
+      if (local.isBad(id)) continue;
+      this.#unhealed.delete(id);
+      // Here, by a reader or by another node; or it is gone, since nothing referred to it.
+      if ((await local.store.has([id]))[0] === true) this.#healed++;
+    }
     for (let healed = 1, more = true; more && healed > 0; ) {
       const inspection = await local.store.inspect(SCRUB_LOST_BLOCKS_MAX);
       if (inspection.unread) this.#passDueMs = timers.nowMs();

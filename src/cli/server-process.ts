@@ -15,9 +15,8 @@ import { GrpcServer, ListenError } from '../io/grpc/server.ts';
 import { jitterRandom, systemRandom } from '../io/os/system-random.ts';
 import { SystemTimers } from '../io/os/system-timers.ts';
 import { openMetaStorage } from '../io/rocksdb/meta-storage.ts';
-import { openDerivedKv } from '../io/rocksdb/derived-kv.ts';
-import { localSegmentFiles, QUARANTINE_FOLDER } from '../io/segments/files.ts';
-import { openSegmentStore } from '../io/segments/segment-store.ts';
+import { QUARANTINE_FOLDER } from '../io/segments/files.ts';
+import { openBlockStore } from '../io/segments/open-block-store.ts';
 import { changeMembers } from '../meta/change-members.ts';
 import type { DeleteCopies } from '../meta/garbage-collector.ts';
 import { Dumps } from '../meta/maintenance/dumps.ts';
@@ -225,11 +224,11 @@ export class ServerProcess {
     const { id, clusterId, contacts, advertise, data, replicas, virtualNodes, capacityBytes } = this.#options;
     const logger = this.#logger;
     const directory = path.join(data, 'block');
-    const onDamaged = (reason: string): void =>
+    const onIndexDamaged = (reason: string): void =>
       this.#fail(`the index of the blocks is damaged, and the next start builds it again: ${reason}`);
-    const kv = await openDerivedKv(path.join(directory, 'index'), { logger, onDamaged });
-    const store = await openSegmentStore(
-      { files: localSegmentFiles(directory), kv, timers: this.#timers, random: systemRandom, logger },
+    const store = await openBlockStore(
+      directory,
+      { timers: this.#timers, random: systemRandom, logger, onIndexDamaged },
       { clusterId, nodeId: id, ...(capacityBytes === undefined ? {} : { capacityBytes }) },
     );
     const seeds = (): readonly string[] =>

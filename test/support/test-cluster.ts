@@ -27,6 +27,12 @@ export interface ServerStatusJson {
     corruptFound: number;
     repaired: number;
     underReplicated: number;
+    scrub: {
+      passes: number;
+      found: number;
+      healed: number;
+      lastPass: { blocks: number; bad: number; endedUnixSec: number } | null;
+    } | null;
   } | null;
 }
 export interface StatusJson {

@@ -1,11 +1,11 @@
-import { open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { FsError } from '../../base/errno.ts';
 import type { KvRange, KvStore, KvWrite } from '../../ports/kv-store.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { syncDirectory } from '../os/sync-directory.ts';
 import { StoreUnusableError } from './rocks-error.ts';
-import { openRocksKv } from './rocks-kv.ts';
+import { openRocksKv, type RocksKvOptions } from './rocks-kv.ts';
 
 export interface DerivedKvComponents {
   readonly logger: Logger;
@@ -13,8 +13,13 @@ export interface DerivedKvComponents {
   readonly onDamaged: (reason: string) => void;
 }
 
+/** Iterators do not compare checksums: what they read must not be taken for verified by those who ask for one row. */
+const OPTIONS: RocksKvOptions = { scansFillCache: false };
+
 type Pair = readonly [key: Uint8Array, value: Uint8Array];
 
+/** One may have been a coincidence: a power failure, or somebody's kill. */
+const OPENING_DEATHS_MAX = 2;
 /** Open files, permissions and the like are not the store's fault. */
 const PASSING = /too many open files|permission denied|operation not permitted|cannot allocate/i;
 
@@ -23,19 +28,30 @@ const PASSING = /too many open files|permission denied|operation not permitted|c
  * opened is set aside as `<directory>.damaged`, in the place of an earlier one, and an empty one is opened. Damage that is met
  * later is remembered on the disk for the next start.
  */
-export async function openDerivedKv(directory: string, components: DerivedKvComponents): Promise<KvStore> {
+export async function openDerivedKv(directory: string, components: DerivedKvComponents): Promise<DerivedKv> {
   const { logger } = components;
-  if (await takeMark(directory)) {
+  await mkdir(path.dirname(directory), { recursive: true });
+  const deaths = await countOpening(directory);
+  if (await hasMark(directory)) {
     logger.error({ directory }, 'a store was found damaged before this start: it begins anew');
     await setAside(directory);
-  }
-  const kv = await openRocksKv(directory).catch(async (error: unknown) => {
-    if (!isDamage(error)) throw error;
-    logger.error({ directory, error }, 'a store is damaged: it is set aside and begins anew');
+  } else if (deaths >= OPENING_DEATHS_MAX) {
+    logger.error({ directory, deaths }, 'processes died while they opened a store: it begins anew');
     await setAside(directory);
-    return await openRocksKv(directory);
-  });
-  return new DerivedKv(kv, directory, components);
+  }
+  try {
+    const kv = await openRocksKv(directory, OPTIONS).catch(async (error: unknown) => {
+      if (!isDamage(error)) throw error;
+      logger.error({ directory, error }, 'a store is damaged: it is set aside and begins anew');
+      await setAside(directory);
+      return await openRocksKv(directory, OPTIONS);
+    });
+    return new DerivedKv(kv, directory, components);
+  } catch (error) {
+    // Somebody else uses it, say: nobody has died.
+    await rm(openingOf(directory), { force: true });
+    throw error;
+  }
 }
 
 function isDamage(error: unknown): boolean {
@@ -45,7 +61,21 @@ function isDamage(error: unknown): boolean {
 
 const markOf = (directory: string): string => `${directory}.rebuild`;
 
-async function takeMark(directory: string): Promise<boolean> {
+/**
+ * RocksDB may end the process when it reads damaged files, by an assertion. So starts are counted in a file that `opened` removes. The
+ * number of starts before this one that did not come so far.
+ */
+async function countOpening(directory: string): Promise<number> {
+  const file = openingOf(directory);
+  const text = await readFile(file, 'utf8').catch(() => '0');
+  const deaths = Number.parseInt(text, 10) || 0;
+  await writeFile(file, `${deaths + 1}\n`);
+  return deaths;
+}
+
+const openingOf = (directory: string): string => `${directory}.opening`;
+
+async function hasMark(directory: string): Promise<boolean> {
   const mark = await open(markOf(directory), 'r').catch(() => undefined);
   await mark?.close();
   return mark !== undefined;
@@ -62,7 +92,7 @@ async function setAside(directory: string): Promise<void> {
 }
 
 /** Watches what the store says. */
-class DerivedKv implements KvStore {
+export class DerivedKv implements KvStore {
   readonly #kv: KvStore;
   readonly #directory: string;
   readonly #components: DerivedKvComponents;
@@ -100,8 +130,9 @@ class DerivedKv implements KvStore {
     return this.#watch(this.#kv.clear(range));
   }
 
-  close(): Promise<void> {
-    return this.#kv.close();
+  async close(): Promise<void> {
+    await this.opened();
+    await this.#kv.close();
   }
 
   async #watch<T>(call: Promise<T>): Promise<T> {
@@ -114,10 +145,20 @@ class DerivedKv implements KvStore {
   }
 
   async #note(error: unknown): Promise<void> {
-    if (this.#damaged || !(error instanceof StoreUnusableError && error.damaged)) return;
+    if (error instanceof StoreUnusableError && error.damaged) await this.noteDamage(error.message);
+  }
+
+  /** Its user has read what it needed to start. */
+  async opened(): Promise<void> {
+    await rm(openingOf(this.#directory), { force: true });
+  }
+
+  /** What it holds is not what was written: the next start begins anew. */
+  async noteDamage(reason: string): Promise<void> {
+    if (this.#damaged) return;
     this.#damaged = true;
     const { logger, onDamaged } = this.#components;
-    logger.error({ directory: this.#directory, error }, 'a store is damaged: the next start begins anew');
+    logger.error({ directory: this.#directory, reason }, 'a store is damaged: the next start begins anew');
     try {
       const mark = await open(markOf(this.#directory), 'w');
       await mark.sync();
@@ -126,6 +167,6 @@ class DerivedKv implements KvStore {
     } catch (failure) {
       logger.error({ error: failure }, 'the damage could not be noted: the next start may meet it again');
     }
-    onDamaged(error.message);
+    onDamaged(reason);
   }
 }

@@ -42,10 +42,16 @@ type Damage = 'missing' | 'header' | 'short' | 'unreadable';
 export class Inspection {
   readonly #c: InspectionComponents;
   readonly #storeId: Uint8Array;
+  /** To be set aside: compaction must not delete them as empty, once they are. */
+  readonly #known = new Set<number>();
 
   constructor(components: InspectionComponents, options: { readonly storeId: Uint8Array }) {
     this.#c = components;
     this.#storeId = options.storeId;
+  }
+
+  isDamaged(segment: number): boolean {
+    return this.#known.has(segment);
   }
 
   /** One at a time. Throws what the disk says. */
@@ -53,8 +59,11 @@ export class Inspection {
     const { writer, logger } = this.#c;
     const damaged = await this.#damaged();
     if (damaged.size === 0) return { lost: [], more: false };
-    for (const [segment, damage] of damaged)
-      logger.error({ segment, damage }, 'a segment is damaged: what is good in it is written again');
+    for (const [segment, damage] of damaged) {
+      if (!this.#known.has(segment))
+        logger.error({ segment, damage }, 'a segment is damaged: what is good in it is written again');
+      this.#known.add(segment);
+    }
     const { active } = writer;
     if (active !== undefined && damaged.has(active)) await writer.seal();
     const { lost, more } = await this.#evacuate(damaged, limit);
@@ -68,7 +77,9 @@ export class Inspection {
     const wanted = new Map([...usage.wanted()].map(({ segment, end }) => [segment, end]));
     for (const segment of wanted.keys()) if (!writer.sizes.has(segment)) damaged.set(segment, 'missing');
     for (const segment of [...writer.sizes.keys()]) {
-      const damage = await this.#damageOf(segment, wanted.get(segment));
+      // One that is known to be damaged may be empty by now.
+      const end = wanted.get(segment) ?? (this.#known.has(segment) ? 0 : undefined);
+      const damage = await this.#damageOf(segment, end);
       if (damage !== undefined) damaged.set(segment, damage);
     }
     return damaged;
@@ -119,6 +130,7 @@ export class Inspection {
       if (damage !== 'missing') {
         await files.quarantine(segment);
         logger.error({ segment, damage }, 'a damaged segment was set aside');
+        this.#known.delete(segment);
       }
       if (writer.sizes.has(segment)) writer.removed(segment);
     }

@@ -43,6 +43,8 @@ export interface SegmentStoreComponents {
   readonly files: SegmentFiles;
   /** For the index alone; nothing else may use it. The store closes it. */
   readonly kv: KvStore;
+  /** A row of the index is not as it was written. */
+  readonly onIndexDamaged?: (reason: string) => Promise<void>;
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;
@@ -75,7 +77,7 @@ export async function openSegmentStore(
   options: SegmentStoreOptions,
 ): Promise<BlockStore> {
   const { files, kv, logger, timers } = components;
-  const index = new BlockIndex({ kv });
+  const index = new BlockIndex({ kv, onDamaged: components.onIndexDamaged });
   const recovered = await recoverStore({ files, index, logger }, options).catch((error: unknown) => {
     throw storeError(error);
   });
@@ -93,7 +95,6 @@ export async function openSegmentStore(
     { storeId, clusterId, nodeId, segmentSizeBytesMax, lastSegment: recovered.lastSegment },
     recovered,
   );
-  if (recovered.tail !== undefined) await writer.resume(recovered.tail);
   const space = new DiskSpace(
     { files, clock: timers, fileBytes: () => writer.fileBytes },
     {
@@ -107,9 +108,13 @@ export async function openSegmentStore(
     { storeId, segmentSizeBytesMax },
     recovered,
   );
-  await store.start().catch((error: unknown) => {
+  try {
+    if (recovered.tail !== undefined) await writer.resume(recovered.tail);
+    await store.start();
+  } catch (error) {
+    await writer.close().catch(() => {});
     throw storeError(error);
-  });
+  }
   logger.info({ blocks: recovered.blocks, storedBytes: recovered.storedBytes }, 'block store is open');
   return store;
 }
@@ -182,6 +187,7 @@ class SegmentStore implements BlockStore {
       space: () => space.forCompaction(),
       checkpoint: () => this.#checkpoint(),
       unread: (segment: number) => this.#readers.retire(segment),
+      damaged: (segment: number) => this.#inspection.isDamaged(segment),
       busy: () => this.#busy.size > this.#moving || this.#reads > 0,
     };
     this.#compaction = new Compaction({ files, writer, usage: this.#usage, timers, logger, store }, options);

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { open, readFile, stat, truncate, unlink, writeFile } from 'node:fs/promises';
+import { readFile, stat, truncate, unlink, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { seededRandom } from '../../../../src/base/random.ts';
 import type { BlockStore } from '../../../../src/ports/block-store.ts';
+import { flipByte } from '../../../support/flip-byte.ts';
 import { ioError, SegmentFixture } from '../../../support/segment-fixture.ts';
 import { type TestBlock, testBlock, testBlocks } from '../../../support/test-blocks.ts';
 
@@ -27,15 +28,6 @@ async function assertHolds(store: BlockStore, blocks: readonly TestBlock[]): Pro
     assert.ok(data !== undefined, `block ${b.id} is missing`);
     assert.ok(Buffer.from(b.data).equals(data), `block ${b.id} differs`);
   }
-}
-
-async function flipByte(path: string, offset: number): Promise<void> {
-  const file = await open(path, 'r+');
-  const byte = new Uint8Array(1);
-  await file.read(byte, 0, 1, offset);
-  byte[0]! ^= 0xff;
-  await file.write(byte, 0, 1, offset);
-  await file.close();
 }
 
 describe('segment store', () => {
