@@ -41,15 +41,33 @@ try {
     const { status, blocks: sums } = fsck(cluster, '--fast');
     return status === 0 && sums.blocks >= blocks;
   });
-  process.stdout.write(`${fsck(cluster, '--fast').blocks.blocks} blocks of ${blockBytes / 1024} KiB on 3 nodes\n`);
+  process.stdout.write(
+    `${fsck(cluster, '--fast').blocks.blocks} blocks of ${blockBytes / 1024} KiB on 3 nodes\n`,
+  );
 
-  process.stdout.write(`${await corruptBlocks(path.join(cluster.data, 's1', 'block'), blocks, 1)} corrupted on s1\n`);
-  await timed('fsck', () => fsck(cluster), (json) => `${json.blocks.degraded} found`);
-  await timed('fsck --repair', () => fsck(cluster, '--repair'), (json) => `${json.blocks.repaired} repaired`);
-  await timed('fsck', () => fsck(cluster), (json) => `${json.blocks.good} good, status ${json.status}`);
+  process.stdout.write(
+    `${await corruptBlocks(path.join(cluster.data, 's1', 'block'), blocks, 1)} corrupted on s1\n`,
+  );
+  await timed(
+    'fsck',
+    () => fsck(cluster),
+    (json) => `${json.blocks.degraded} found`,
+  );
+  await timed(
+    'fsck --repair',
+    () => fsck(cluster, '--repair'),
+    (json) => `${json.blocks.repaired} repaired`,
+  );
+  await timed(
+    'fsck',
+    () => fsck(cluster),
+    (json) => `${json.blocks.good} good, status ${json.status}`,
+  );
 
   await cluster.stop();
-  process.stdout.write(`${await corruptBlocks(path.join(cluster.data, 's2', 'block'), blocks, 2)} corrupted on s2\n`);
+  process.stdout.write(
+    `${await corruptBlocks(path.join(cluster.data, 's2', 'block'), blocks, 2)} corrupted on s2\n`,
+  );
   Object.assign(process.env, { RINGFS_SCRUB_INTERVAL: '1', RINGFS_SCRUB_RATE: '1G' });
   await cluster.up();
   const healed = (): { found: number; healed: number } | undefined => {
@@ -58,8 +76,16 @@ try {
   };
   const tell = (scrub: { found: number; healed: number }): string =>
     `${scrub.found} found, ${scrub.healed} healed`;
-  await timed('scrubber, from the start of the servers', () => until('all are healed', healed, 600_000), tell);
-  await timed('fsck', () => fsck(cluster), (json) => `${json.blocks.good} good, status ${json.status}`);
+  await timed(
+    'scrubber, from the start of the servers',
+    () => until('all are healed', healed, 600_000),
+    tell,
+  );
+  await timed(
+    'fsck',
+    () => fsck(cluster),
+    (json) => `${json.blocks.good} good, status ${json.status}`,
+  );
 } finally {
   await cluster.remove();
 }

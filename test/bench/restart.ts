@@ -65,7 +65,11 @@ async function openStore(folder: string): Promise<{ store: BlockStore; logger: R
     throw new Error(reason);
   };
   const timers = systemTimers();
-  const store = await openBlockStore(folder, { timers, random: seededRandom(2), logger, onIndexDamaged }, IDENTITY);
+  const store = await openBlockStore(
+    folder,
+    { timers, random: seededRandom(2), logger, onIndexDamaged },
+    IDENTITY,
+  );
   return { store, logger };
 }
 
@@ -82,7 +86,9 @@ async function timed(what: string, folder: string): Promise<void> {
     const ms = performance.now() - start;
     const { blocks } = await store.stats();
     await store.close();
-    process.stdout.write(`${what}, ${cold ? 'cold' : 'warm'}: ${(ms / 1000).toFixed(2)} s, ${blocks} blocks\n`);
+    process.stdout.write(
+      `${what}, ${cold ? 'cold' : 'warm'}: ${(ms / 1000).toFixed(2)} s, ${blocks} blocks\n`,
+    );
     // The next opening of the same would not have to do it again.
     if (what !== 'index intact') return;
   }
@@ -93,7 +99,9 @@ try {
   const blocks = path.join(folder, 'block');
   await mkdir(blocks);
   const gib = ((count * blockBytes) / 1024 / MIB).toFixed(0);
-  process.stdout.write(`${await makeSegments(blocks)} blocks of ${blockBytes / 1024} KiB, ${gib} GiB, sparse\n`);
+  process.stdout.write(
+    `${await makeSegments(blocks)} blocks of ${blockBytes / 1024} KiB, ${gib} GiB, sparse\n`,
+  );
   await timed('no index, built from the segments', blocks);
   await timed('index intact', blocks);
 
@@ -109,8 +117,12 @@ try {
   await store.close();
   await rm(path.join(blocks, 'index'), { recursive: true });
   await cp(before, path.join(blocks, 'index'), { recursive: true });
-  const last = Math.ceil(count / Math.floor((SEGMENT_BYTES - SEGMENT_HEADER_BYTES) / recordSize(RECORD_PUT, blockBytes)));
-  await writeFile(path.join(blocks, `seg-${String(last + 1).padStart(8, '0')}.dat`), new Uint8Array(5000), { flag: 'a' });
+  const last = Math.ceil(
+    count / Math.floor((SEGMENT_BYTES - SEGMENT_HEADER_BYTES) / recordSize(RECORD_PUT, blockBytes)),
+  );
+  await writeFile(path.join(blocks, `seg-${String(last + 1).padStart(8, '0')}.dat`), new Uint8Array(5000), {
+    flag: 'a',
+  });
   await timed('after a crash', blocks);
 } finally {
   await rm(folder, { recursive: true, force: true });

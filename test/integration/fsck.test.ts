@@ -34,8 +34,7 @@ describe('damage on one replica', () => {
   before(async () => {
     cluster = await TestCluster.start();
     mkdirSync(cluster.path('dir'));
-    for (let i = 0; i < BLOCKS; i++)
-      writeFileSync(cluster.path('dir', `f${i}`), randomBytes(BLOCK_BYTES));
+    for (let i = 0; i < BLOCKS; i++) writeFileSync(cluster.path('dir', `f${i}`), randomBytes(BLOCK_BYTES));
     await until('every block has its copies', () => fsck('--fast').status === 0);
   });
   after(() => cluster.remove());
@@ -76,13 +75,11 @@ describe('damage on one replica', () => {
     });
     assert.deepEqual([scrub.found, scrub.healed], [BLOCKS, BLOCKS]);
     assert.equal(fsck().status, 0);
-    const last = await until(
-      'a pass is over that finds nothing',
-      () =>
-        cluster
-          .status()
-          .servers.map((server) => server.ring?.scrub?.lastPass)
-          .find((pass) => pass?.bad === 0 && pass.blocks === BLOCKS),
+    const last = await until('a pass is over that finds nothing', () =>
+      cluster
+        .status()
+        .servers.map((server) => server.ring?.scrub?.lastPass)
+        .find((pass) => pass?.bad === 0 && pass.blocks === BLOCKS),
     );
     assert.ok(last.endedUnixSec > 1_700_000_000);
     assert.equal(cluster.status().health, 'ok');

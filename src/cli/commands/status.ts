@@ -146,7 +146,8 @@ function reportOf(status: ServerStatus): ServerReport {
 }
 
 function scrubOf(scrub: ScrubStatus): object {
-  const { passBlocks, passBytes, lastPassBlocks, lastPassBad, lastPassTookMs, lastPassEndedSec, ...rest } = scrub;
+  const { passBlocks, passBytes, lastPassBlocks, lastPassBad, lastPassTookMs, lastPassEndedSec, ...rest } =
+    scrub;
   const last = {
     blocks: lastPassBlocks,
     bad: lastPassBad,

@@ -55,9 +55,10 @@ export class BlockIndex {
   async getMany(ids: readonly BlockId[]): Promise<(IndexEntry | undefined)[]> {
     const keys = ids.map(entryKey);
     const values = await this.#kv.getMany(keys);
-    return Promise.all(
-      values.map((value, i) => (value === undefined ? undefined : this.#entry(keys[i]!, value))),
-    );
+    const entries: (IndexEntry | undefined)[] = [];
+    for (const [i, value] of values.entries())
+      entries.push(value === undefined ? undefined : await this.#entry(keys[i]!, value));
+    return entries;
   }
 
   async #entry(key: Uint8Array, value: Uint8Array): Promise<IndexEntry> {

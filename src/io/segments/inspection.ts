@@ -112,7 +112,11 @@ export class Inspection {
   async #evacuate(damaged: ReadonlyMap<number, Damage>, limit: number): Promise<LostBlocks> {
     const lost: BlockId[] = [];
     for await (const entry of this.#c.index.entries()) {
-      const what = damaged.has(entry.segment) ? 'block' : damaged.has(entry.touchSegment) ? 'touch' : undefined;
+      const what = damaged.has(entry.segment)
+        ? 'block'
+        : damaged.has(entry.touchSegment)
+          ? 'touch'
+          : undefined;
       if (what === undefined) continue;
       if (lost.length >= limit) return { lost, more: true };
       if (!(await this.#c.store.evacuate(entry.id, entry, what))) lost.push(entry.id);

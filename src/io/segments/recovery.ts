@@ -69,7 +69,14 @@ export async function recoverStore(
     if (saved !== undefined && saved.counters.blocks > 0)
       logger.error(saved.counters, 'the index is there, and no segment: all blocks of this node are lost');
     const counters = saved?.counters ?? { blocks: 0, storedBytes: 0 };
-    return { storeId: saved?.storeId, tail: undefined, ...counters, sizes: new Map(), lastSegment, unread: false };
+    return {
+      storeId: saved?.storeId,
+      tail: undefined,
+      ...counters,
+      sizes: new Map(),
+      lastSegment,
+      unread: false,
+    };
   }
   const storeId = known ?? saved?.storeId;
   if (storeId === undefined) {

@@ -182,7 +182,9 @@ async function openFlipped(folder: string): Promise<Opened> {
 
 /** Starts in this process, scrubs, and starts again when the index asks for it. Throws when a block is not as it should be then. */
 export async function scrubbed(folder: string, truth: Truth): Promise<FlipOutcome> {
-  const blocks = new Map(truth.blocks.map((recipe) => testBlock(...recipe)).map((block) => [block.id, block]));
+  const blocks = new Map(
+    truth.blocks.map((recipe) => testBlock(...recipe)).map((block) => [block.id, block]),
+  );
   const deleted = truth.deleted.map((recipe) => testBlock(...recipe));
   let healed = 0;
   let rebuilt = false;
