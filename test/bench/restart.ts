@@ -3,7 +3,7 @@
  *
  * The segments are written with the headers that the store itself would write, and their content is a hole in a sparse file: opening
  * reads headers, not content, and the files have the size and the records of a full store. Default: 25,600 blocks of 4 MiB, 100 GiB.
- * The last 640 MiB have real content, since that is what a rebuild reads and hashes. `cold` drops the page cache first, which takes
+ * The last 800 MiB have real content, since that is what a rebuild reads and hashes. `cold` drops the page cache first, which takes
  * root. After a crash means: 60 MiB behind the last checkpoint, which was not told to the index, and a torn tail.
  */
 import { spawnSync } from 'node:child_process';
@@ -30,7 +30,7 @@ const count = Number(process.argv[2] ?? 25_600);
 const blockBytes = Number(process.argv[3] ?? 4096) * 1024;
 const parent = process.argv[4] ?? tmpdir();
 const SEGMENT_BYTES = 256 * MIB;
-const REAL_BYTES = 640 * MIB;
+const REAL_BYTES = 800 * MIB;
 const IDENTITY = { clusterId: 'bench', nodeId: 'bench' };
 
 /** Fills `folder` with segments. */

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { corruptBlocks } from '../support/corrupt-blocks.ts';
-import { ringfs, TestCluster, until } from '../support/test-cluster.ts';
+import { flipByte } from '../support/flip-byte.ts';
+import { ringfs, type ServerStatusJson, TestCluster, until } from '../support/test-cluster.ts';
 
 const BLOCKS = 80;
 const BLOCK_BYTES = 40_000;
@@ -59,9 +60,11 @@ describe('damage on one replica', () => {
     assert.deepEqual([clean.status, clean.blocks.good, clean.damagedFiles], [0, BLOCKS, []]);
   });
 
-  it('is found and healed by the scrubber, and counted', async () => {
+  it('of blocks, segments and the index is found by the next start and the scrubber, and healed', async () => {
     await cluster.stop();
     assert.equal(await corruptBlocks(folderOf('s2'), BLOCKS), BLOCKS);
+    await flipByte(path.join(folderOf('s3'), 'seg-00000001.dat'), 20);
+    await flipByte(path.join(folderOf('s1'), 'index', 'CURRENT'), 3);
     const settings = { RINGFS_SCRUB_INTERVAL: '1', RINGFS_SCRUB_RATE: '1G' };
     Object.assign(process.env, settings);
     try {
@@ -69,19 +72,36 @@ describe('damage on one replica', () => {
     } finally {
       for (const name of Object.keys(settings)) delete process.env[name];
     }
+    const server = (id: string): ServerStatusJson => cluster.status().servers.find((one) => one.id === id)!;
+
     const scrub = await until('the scrubber has healed all', () => {
-      const status = cluster.status().servers.find((server) => server.id === 's2')?.ring?.scrub;
+      const status = server('s2').ring?.scrub;
       return status !== undefined && status !== null && status.healed >= BLOCKS ? status : undefined;
     });
     assert.deepEqual([scrub.found, scrub.healed], [BLOCKS, BLOCKS]);
-    assert.equal(fsck().status, 0);
+
+    const s3 = await until('the damaged segment is set aside', () => {
+      const status = server('s3');
+      return status.ring?.quarantinedSegments === 1 ? status : undefined;
+    });
+    assert.equal(s3.health, 'degraded');
+    assert.match(s3.detail, /1 damaged segments are set aside in .*quarantine/);
+    const quarantine = path.join(folderOf('s3'), 'quarantine');
+    assert.deepEqual(readdirSync(quarantine), ['seg-00000001.dat']);
+
+    assert.ok(existsSync(path.join(folderOf('s1'), 'index.damaged')));
+    assert.match(readFileSync(path.join(cluster.data, 'logs', 's1.log'), 'utf8'), /rebuilding it/);
+
+    const { status, blocks } = fsck();
+    assert.deepEqual([status, blocks.good], [0, BLOCKS], 'nothing is missing anywhere');
+    rmSync(quarantine, { recursive: true });
+    await until('an operator has looked at it', () => server('s3').health === 'ok');
     const last = await until('a pass is over that finds nothing', () =>
       cluster
         .status()
-        .servers.map((server) => server.ring?.scrub?.lastPass)
+        .servers.map((one) => one.ring?.scrub?.lastPass)
         .find((pass) => pass?.bad === 0 && pass.blocks === BLOCKS),
     );
     assert.ok(last.endedUnixSec > 1_700_000_000);
-    assert.equal(cluster.status().health, 'ok');
   });
 });

@@ -44,10 +44,16 @@ export interface RecoveryComponents {
   readonly logger: Logger;
 }
 
+export interface RecoveryOptions {
+  readonly clusterId: string;
+  readonly nodeId: string;
+  readonly rebuildVerifyBytes?: number;
+}
+
 /** Index changes applied in one batch: bounds the memory of a rebuild. */
 const REPLAY_BATCH_RECORDS = 512;
 /** More than all puts that can be under way when the power goes. */
-const REBUILD_VERIFY_BYTES = 512 * 1024 * 1024;
+const REBUILD_VERIFY_BYTES_DEFAULT = 512 * 1024 * 1024;
 
 /**
  * Brings the index up to date with the segments: from its checkpoint forward, or from the first record when it is
@@ -55,7 +61,7 @@ const REBUILD_VERIFY_BYTES = 512 * 1024 * 1024;
  */
 export async function recoverStore(
   components: RecoveryComponents,
-  owner: { readonly clusterId: string; readonly nodeId: string },
+  owner: RecoveryOptions,
 ): Promise<RecoveredStore> {
   const { files, index, logger } = components;
   const headers = await readHeaders(components, owner);
@@ -97,7 +103,12 @@ export async function recoverStore(
     await index.clear();
   }
   const replay = new Replay(index, checkpoint);
-  const { sizes, tail, unread } = await replaySegments(components, replay, { storeId, headers, checkpoint });
+  const { sizes, tail, unread } = await replaySegments(components, replay, {
+    storeId,
+    headers,
+    checkpoint,
+    rebuildVerifyBytes: owner.rebuildVerifyBytes ?? REBUILD_VERIFY_BYTES_DEFAULT,
+  });
   const { blocks, storedBytes } = replay;
   if (tail !== undefined)
     await index.setCheckpoint({ storeId, position: tail, counters: { blocks, storedBytes } });
@@ -112,6 +123,7 @@ async function replaySegments(
     readonly storeId: Uint8Array;
     readonly headers: ReadonlyMap<number, SegmentHeader | undefined>;
     readonly checkpoint: Checkpoint | undefined;
+    readonly rebuildVerifyBytes: number;
   },
 ): Promise<Pick<RecoveredStore, 'sizes' | 'tail' | 'unread'>> {
   const { files, logger } = components;
@@ -121,7 +133,7 @@ async function replaySegments(
   const start = checkpoint?.position ?? { segment: 0, offset: 0 };
   // What a crash kept from the disk can be anywhere behind whole records in what was being written last. What lies further back is
   // not read to build the index: that would take hours, and the scrubber does it anyway.
-  const verifyFrom = checkpoint === undefined ? firstOfLast(sizes, REBUILD_VERIFY_BYTES) : start.segment;
+  const verifyFrom = checkpoint === undefined ? firstOfLast(sizes, plan.rebuildVerifyBytes) : start.segment;
   const last = numbers.at(-1)!;
   let tail: RecordPosition | undefined;
   for (const segment of numbers.filter((number) => number >= start.segment)) {
@@ -150,12 +162,14 @@ async function replaySegments(
   return { sizes, tail, unread: numbers[0]! < verifyFrom && checkpoint === undefined };
 }
 
-/** The first of the segments at the end that have `bytes` together. */
+/** The first of the segments at the end that have `bytes` together, 0 for all; behind the last when no bytes are asked for. */
 function firstOfLast(sizes: ReadonlyMap<number, number>, bytes: number): number {
-  let sum = 0;
+  let left = bytes;
+  let first = Number.POSITIVE_INFINITY;
   for (const [segment, size] of [...sizes].reverse()) {
-    sum += size;
-    if (sum >= bytes) return segment;
+    if (left <= 0) return first;
+    left -= size;
+    first = segment;
   }
   return 0;
 }

@@ -20,10 +20,7 @@ import { Compaction } from './compaction.ts';
 import { DiskSpace } from './disk-space.ts';
 import type { SegmentFiles } from './files.ts';
 import {
-  decodeRecordHeader,
-  hasContent,
   RECORD_DELETE,
-  RECORD_HEADER_BYTES,
   RECORD_MOVE,
   RECORD_PUT,
   RECORD_TOUCH,
@@ -34,7 +31,7 @@ import {
 import { Inspection } from './inspection.ts';
 import { recoverStore } from './recovery.ts';
 import type { ScannedRecord } from './scan.ts';
-import { SegmentReaders } from './segment-readers.ts';
+import { readBlock, SegmentReaders } from './segment-readers.ts';
 import { SegmentUsage } from './segment-usage.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { storeError } from './store-error.ts';
@@ -59,6 +56,8 @@ export interface SegmentStoreOptions {
   readonly reserveBytes?: number;
   /** Default: a part of the capacity, so that the room to rewrite one is not much of it. */
   readonly segmentSizeBytesMax?: number;
+  /** Content at the end of the segments that is read and hashed to build the index anew. Default 512 MiB. */
+  readonly rebuildVerifyBytes?: number;
 }
 
 /** Records to read and hash at the next start are fewer than this many bytes. */
@@ -302,9 +301,10 @@ class SegmentStore implements BlockStore {
       // One after the other.
       const inspection = this.#inspecting.then(() => this.#inspection.run(limit));
       this.#inspecting = inspection.catch(() => {});
+      const lost = await inspection;
       const unread = this.#unread;
       this.#unread = false;
-      return { ...(await inspection), unread };
+      return { ...lost, unread };
     });
   }
 
@@ -326,7 +326,7 @@ class SegmentStore implements BlockStore {
     });
   }
 
-  /** Until the index has been counted, what recovery says: failed writes before a crash can make that wrong by a little. */
+  /** Until the index has been counted, what recovery says, which failed writes can make wrong by a little. */
   #counters(): { blocks: number; storedBytes: number } {
     const { complete, blocks, storedBytes } = this.#usage;
     return complete ? { blocks, storedBytes } : { blocks: this.#blocks, storedBytes: this.#storedBytes };
@@ -350,28 +350,18 @@ class SegmentStore implements BlockStore {
     await this.#components.kv.close();
   }
 
-  async #readRecord(id: BlockId, entry: IndexEntry): Promise<Uint8Array> {
-    const bytes = Buffer.allocUnsafeSlow(RECORD_HEADER_BYTES + entry.length);
-    let length: number;
+  #readRecord(id: BlockId, entry: IndexEntry): Promise<Uint8Array> {
+    return readBlock(this.#readers, this.#storeId, id, entry);
+  }
+
+  /** Undefined: the record is damaged. */
+  async #readable(id: BlockId, entry: IndexEntry): Promise<Uint8Array | undefined> {
     try {
-      length = await this.#readers.read(entry.segment, bytes, entry.offset);
+      return await this.#readRecord(id, entry);
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EMFILE' || code === 'ENFILE' || code === 'ENOMEM') throw storeError(error);
-      // A sector that cannot be read, or a file that is gone: this copy is lost, another replica has one.
-      throw new BlockStoreError('corrupt', `block ${id} cannot be read`, { cause: error });
+      if (error instanceof BlockStoreError && error.code === 'corrupt') return undefined;
+      throw error;
     }
-    const header = decodeRecordHeader(this.#storeId, entry, bytes);
-    if (
-      length !== bytes.length ||
-      header === undefined ||
-      !hasContent(header.type) ||
-      header.id !== id ||
-      header.length !== entry.length
-    ) {
-      throw new BlockStoreError('corrupt', `record of block ${id} is damaged`);
-    }
-    return bytes.subarray(RECORD_HEADER_BYTES);
   }
 
   async #raise(id: BlockId, before: IndexEntry, uploadedAt: number): Promise<void> {
@@ -393,10 +383,7 @@ class SegmentStore implements BlockStore {
         return;
       }
       if (before.segment !== segment || before.offset !== offset) return;
-      const data = await this.#readRecord(id, before).catch((error: unknown) => {
-        if (error instanceof BlockStoreError && error.code === 'corrupt') return undefined;
-        throw error;
-      });
+      const data = await this.#readable(id, before);
       if (data !== undefined) await this.#append({ type: RECORD_MOVE, id, length, uploadedAt, before }, data);
     }).finally(() => {
       this.#moving--;
@@ -414,10 +401,7 @@ class SegmentStore implements BlockStore {
           await this.#append({ type: RECORD_TOUCH, id, length, uploadedAt, before });
         return true;
       }
-      const data = await this.#readRecord(id, before).catch((error: unknown) => {
-        if (error instanceof BlockStoreError && error.code === 'corrupt') return undefined;
-        throw error;
-      });
+      const data = await this.#readable(id, before);
       if (data === undefined || createHash('sha256').update(data).digest('hex') !== id) return false;
       await this.#append({ type: RECORD_MOVE, id, length, uploadedAt, before }, data);
       return true;

@@ -45,7 +45,16 @@ describe('scrubber', () => {
 
   it('keeps a bad copy that nobody can replace, does not count it as one, and tries again', async () => {
     const [cluster, [block]] = (await filled(1, 5_000)) as [BlockCluster, [TestBlock]];
-    for (const name of NAMES) cluster.node(name).store.corrupt(block.id);
+    let asked = 0;
+    for (const name of NAMES) {
+      const { store } = cluster.node(name);
+      store.corrupt(block.id);
+      const get = store.get.bind(store);
+      store.get = (id) => {
+        asked++;
+        return get(id);
+      };
+    }
     await cluster.timers.advance(20_000);
     for (const name of NAMES) {
       const { badCopies, corruptFound, scrub } = await infoOf(cluster, name);
@@ -57,6 +66,10 @@ describe('scrubber', () => {
       });
       assert.ok(has.$case === 'has' && has.value.present[0] === false);
     }
+    // Nodes without a good copy do not keep asking each other.
+    const before = asked;
+    await cluster.timers.advance(30_000);
+    assert.ok(asked - before < 20, `${asked - before} requests for the block`);
     // The damage was not of the disk but on the way, say: the copy of one node is good again.
     cluster.node('c').store.blocks.set(block.id, block.data);
     await cluster.timers.advance(180_000);
