@@ -21,7 +21,8 @@ type Pair = readonly [key: Uint8Array, value: Uint8Array];
 /** One may have been a coincidence: a power failure, or somebody's kill. */
 const OPENING_DEATHS_MAX = 2;
 /** Open files, permissions and the like are not the store's fault. */
-const PASSING = /too many open files|permission denied|operation not permitted|cannot allocate/i;
+const PASSING =
+  /too many open files|permission denied|operation not permitted|cannot allocate|the store (is|was) closed/i;
 
 /**
  * A RocksDB whose content can be derived again from something else, so that damage costs time and nothing else. One that cannot be
@@ -145,7 +146,8 @@ export class DerivedKv implements KvStore {
   }
 
   async #note(error: unknown): Promise<void> {
-    if (error instanceof StoreUnusableError && error.damaged) await this.noteDamage(error.message);
+    // Also a file that is not there, or cannot be read.
+    if (error instanceof Error && isDamage(error)) await this.noteDamage(error.message);
   }
 
   /** Its user has read what it needed to start. */

@@ -43,11 +43,20 @@ export class Inspection {
   readonly #c: InspectionComponents;
   readonly #storeId: Uint8Array;
   /** To be set aside: compaction must not delete them as empty, once they are. */
-  readonly #known = new Set<number>();
+  readonly #known: Set<number>;
+  readonly #told = new Set<number>();
 
-  constructor(components: InspectionComponents, options: { readonly storeId: Uint8Array }) {
+  constructor(
+    components: InspectionComponents,
+    options: {
+      readonly storeId: Uint8Array;
+      /** Known from the start: compaction could be faster than the first inspection. */
+      readonly damaged: readonly number[];
+    },
+  ) {
     this.#c = components;
     this.#storeId = options.storeId;
+    this.#known = new Set(options.damaged);
   }
 
   isDamaged(segment: number): boolean {
@@ -60,8 +69,9 @@ export class Inspection {
     const damaged = await this.#damaged();
     if (damaged.size === 0) return { lost: [], more: false };
     for (const [segment, damage] of damaged) {
-      if (!this.#known.has(segment))
+      if (!this.#told.has(segment))
         logger.error({ segment, damage }, 'a segment is damaged: what is good in it is written again');
+      this.#told.add(segment);
       this.#known.add(segment);
     }
     const { active } = writer;

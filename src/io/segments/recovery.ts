@@ -36,6 +36,8 @@ export interface RecoveredStore {
   readonly lastSegment: number;
   /** Most content has not been read: the index is new, and made from headers. */
   readonly unread: boolean;
+  /** Segments with something in them and without a readable header. */
+  readonly damaged: readonly number[];
 }
 
 export interface RecoveryComponents {
@@ -82,6 +84,7 @@ export async function recoverStore(
       sizes: new Map(),
       lastSegment,
       unread: false,
+      damaged: [],
     };
   }
   const storeId = known ?? saved?.storeId;
@@ -95,7 +98,16 @@ export async function recoverStore(
           'and block/index away; the other nodes send their copies again',
       );
     await index.clear();
-    return { storeId, tail: undefined, blocks: 0, storedBytes: 0, sizes, lastSegment, unread: false };
+    return {
+      storeId,
+      tail: undefined,
+      blocks: 0,
+      storedBytes: 0,
+      sizes,
+      lastSegment,
+      unread: false,
+      damaged: [],
+    };
   }
   const checkpoint = usableCheckpoint(components, saved, storeId);
   if (checkpoint === undefined) {
@@ -112,7 +124,10 @@ export async function recoverStore(
   const { blocks, storedBytes } = replay;
   if (tail !== undefined)
     await index.setCheckpoint({ storeId, position: tail, counters: { blocks, storedBytes } });
-  return { storeId, tail, blocks, storedBytes, sizes, lastSegment, unread };
+  const damaged = numbers.filter(
+    (segment) => headers.get(segment) === undefined && sizes.get(segment)! > SEGMENT_HEADER_BYTES,
+  );
+  return { storeId, tail, blocks, storedBytes, sizes, lastSegment, unread, damaged };
 }
 
 /** Brings every record behind the checkpoint into the index. */

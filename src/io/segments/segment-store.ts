@@ -29,7 +29,7 @@ import {
   STORE_ID_BYTES,
 } from './format.ts';
 import { Inspection } from './inspection.ts';
-import { recoverStore } from './recovery.ts';
+import { type RecoveredStore, recoverStore } from './recovery.ts';
 import type { ScannedRecord } from './scan.ts';
 import { readBlock, SegmentReaders } from './segment-readers.ts';
 import { SegmentUsage } from './segment-usage.ts';
@@ -158,7 +158,7 @@ class SegmentStore implements BlockStore {
   constructor(
     components: Parts,
     options: { readonly storeId: Uint8Array; readonly segmentSizeBytesMax: number },
-    recovered: { readonly blocks: number; readonly storedBytes: number; readonly unread: boolean },
+    recovered: Pick<RecoveredStore, 'blocks' | 'storedBytes' | 'unread' | 'damaged'>,
   ) {
     this.#components = components;
     this.#index = components.index;
@@ -194,7 +194,7 @@ class SegmentStore implements BlockStore {
       this.#evacuate(id, entry, what);
     this.#inspection = new Inspection(
       { files, index: this.#index, writer, usage: this.#usage, logger, store: { ...store, evacuate } },
-      options,
+      { storeId: options.storeId, damaged: recovered.damaged },
     );
   }
 

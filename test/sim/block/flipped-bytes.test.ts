@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { FlippedBytes } from './flipped-bytes.ts';
 
 /** Of every file. */
-const FLIPS = Number(process.env['FLIPS'] ?? 4);
+const FLIPS = Number(process.env['FLIPS'] ?? 3);
 
 it(`a flipped byte of any file of the block store is found and healed, ${FLIPS} times in each file`, async () => {
   const trials = await FlippedBytes.make(Number(process.env['SEED'] ?? 1));

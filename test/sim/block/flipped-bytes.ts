@@ -162,7 +162,7 @@ export class FlippedBytes {
     const ranges = this.#live.get(file) ?? [];
     const hit = ranges.some(({ from, to }) => offset >= from && offset < to);
     assert.equal(healed, hit ? 1 : 0, 'the block is found to be damaged and healed, and no other');
-    assert.equal(setAside, offset < SEGMENT_HEADER_BYTES && ranges.length > 0 ? 1 : 0, 'segments set aside');
+    assert.equal(setAside, offset < SEGMENT_HEADER_BYTES ? 1 : 0, 'segments set aside');
   }
 }
 
@@ -223,6 +223,8 @@ export async function scrubbed(folder: string, truth: Truth): Promise<FlipOutcom
     const { found, healed: byScrub } = scrub.status();
     assert.deepEqual([found, byScrub, local.corruptFound], [healed, healed, healed], 'all is counted');
     await checkContent(local, [...blocks.values()], deleted);
+    // A write under way can keep a segment from being set aside the first time.
+    assert.deepEqual((await store.inspect(100)).lost, []);
     const { quarantinedSegments: setAside } = await store.stats();
     await store.close();
     return { healed, setAside, rebuilt };
