@@ -21,14 +21,14 @@ module.exports = {
     forbid(
       'adapters-only-in-roots',
       'meta, block, client, vfs meet the world through ports; only cli and mount/main.ts wire adapters in.',
-      { path: '^(src/(meta|block|client|vfs)|mount/(devfuse|fuse-native))' },
+      { path: '^(src/(meta|block|client|vfs|fsck)|mount/(devfuse|fuse-native))' },
       { path: '^src/(io|cli)/' },
     ),
     forbid(
       'io-does-not-import-up',
       'adapters implement ports and nothing else.',
       { path: '^src/io' },
-      { path: '^(src/(meta|block|client|vfs|cli)/|mount)' },
+      { path: '^(src/(meta|block|client|vfs|fsck|cli)/|mount)' },
     ),
     forbid(
       'vfs-knows-no-wire',

@@ -413,7 +413,32 @@ export const REPAIR_PAGE_PAUSE_MS = 20;
 export const REPAIR_DEBOUNCE_MS = 2000;
 export const REPAIR_INTERVAL_MS = 60_000;
 /** A node re-reads its blocks at this rate, a small part of what its disk and one core can do. */
-export const SCRUB_BYTES_PER_SECOND = 8 * MIB;
+export const SCRUB_BYTES_PER_SECOND_DEFAULT = 8 * MIB;
+/** Less would not get round: 1 TiB at this rate takes half a year. */
+export const SCRUB_BYTES_PER_SECOND_MIN = 64 * KIB;
+/** Copies known to be bad that a node remembers until they are replaced: while no good copy can be had, reads and passes of the
+ * scrubber find the others again. */
+export const BAD_COPIES_MAX = 65_536;
+/** Identifiers in one VerifyBlocks: each is a block to be read and hashed before the answer. */
+export const VERIFY_BLOCKS_PER_CALL_MAX = 512;
 /** Pause between two passes over all blocks. */
-export const SCRUB_INTERVAL_MS = 3_600_000;
+export const SCRUB_INTERVAL_MS_DEFAULT = 3_600_000;
+/** The files of the store are looked at, and copies that could not be healed tried again, this often. The first time, this long after
+ * the start at the most, a node knows its ring. */
+export const SCRUB_INSPECT_INTERVAL_MS = 60_000;
+export const SCRUB_START_DELAY_MS = 5_000;
+/** Blocks lost with a file that are healed before the files are looked at again. */
+export const SCRUB_LOST_BLOCKS_MAX = 8_192;
 export const SCRUB_PAGE_BLOCKS = 256;
+
+// fsck ---------------------------------------------------------------------------------------------------------------
+/** Blocks asked for at a time, and their bytes when they are read: all nodes work on them together. */
+export const FSCK_PAGE_BLOCKS = 4096;
+export const FSCK_PAGE_BYTES = 512 * MIB;
+/** What a node reads for one call: a second or two of a slow disk, so that progress is seen. */
+export const FSCK_CALL_BYTES_MAX = 64 * MIB;
+/** Healing one block may ask every node for it. */
+export const FSCK_CALL_TIMEOUT_MS = 120_000;
+export const FSCK_LOOKUP_TIMEOUT_MS = 10_000;
+/** Contradictions in the metadata that are told; more are counted: one lost row can be a finding for each of millions of others. */
+export const FINDINGS_TOLD_MAX = 1_000;

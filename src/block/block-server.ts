@@ -7,7 +7,8 @@ import {
   GC_GRACE_MS_DEFAULT,
   RECONCILE_INTERVAL_GRACES,
   REPLICAS_DEFAULT,
-  SCRUB_INTERVAL_MS,
+  SCRUB_BYTES_PER_SECOND_DEFAULT,
+  SCRUB_INTERVAL_MS_DEFAULT,
   VIRTUAL_NODES_DEFAULT,
 } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
@@ -27,6 +28,7 @@ import { nodeInfo } from './handlers/info.ts';
 import { handleList } from './handlers/list.ts';
 import { handlePut } from './handlers/put.ts';
 import { handleRing } from './handlers/ring.ts';
+import { handleVerify } from './handlers/verify.ts';
 import { LocalBlocks } from './local-blocks.ts';
 import { Peers } from './peers.ts';
 import { Reconcile, type ReconcileComponents } from './reconcile.ts';
@@ -59,6 +61,8 @@ export interface BlockServerOptions {
   readonly virtualNodes?: number;
   /** Pause between two passes of the scrubber. */
   readonly scrubIntervalMs?: number;
+  /** What it reads. */
+  readonly scrubBytesPerSecond?: number;
   /** Pause between two walks that look for copies without references. */
   readonly reconcileIntervalMs?: number;
 }
@@ -99,9 +103,13 @@ export class BlockServer {
     this.#repair = new Repair({ ring, peers, local, timers, logger }, { nodeId, replicas });
     const repair = this.#repair;
     this.#scrub = new Scrub(
-      { local, repair, timers, logger },
-      { intervalMs: options.scrubIntervalMs ?? SCRUB_INTERVAL_MS },
+      { local, repair, timers, random, logger, joined: () => ring.joined },
+      {
+        intervalMs: options.scrubIntervalMs ?? SCRUB_INTERVAL_MS_DEFAULT,
+        bytesPerSecond: options.scrubBytesPerSecond ?? SCRUB_BYTES_PER_SECOND_DEFAULT,
+      },
     );
+    const scrub = this.#scrub;
     this.#reconcile =
       components.reconcile &&
       new Reconcile(
@@ -114,7 +122,7 @@ export class BlockServer {
     );
     const gets = new Semaphore(BLOCK_GETS_IN_FLIGHT_MAX, BLOCK_REQUESTS_WAITING_MAX);
     const copyBytes = new Semaphore(BLOCK_PUT_BYTES_IN_FLIGHT_MAX, BLOCK_REQUESTS_WAITING_MAX);
-    this.#context = { nodeId, address, clusterId, ring, local, replication, repair, gets, copyBytes };
+    this.#context = { nodeId, address, clusterId, ring, local, replication, repair, scrub, gets, copyBytes };
   }
 
   /** The service that other nodes and clients connect to. */
@@ -193,6 +201,8 @@ export class BlockServer {
         return { $case: 'info', value: await nodeInfo(context, body.value) };
       case 'delete':
         return handleDelete(context, body.value);
+      case 'verify':
+        return handleVerify(context, body.value);
       case 'hello':
         return handleHello(context, body.value);
       default:

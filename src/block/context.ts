@@ -2,6 +2,7 @@ import type { LocalBlocks } from './local-blocks.ts';
 import type { Repair } from './repair.ts';
 import type { Replication } from './replication.ts';
 import type { RingDriver } from './ring-driver.ts';
+import type { Scrub } from './scrub.ts';
 import type { Semaphore } from './semaphore.ts';
 
 /** What handlers of requests work with. */
@@ -13,6 +14,7 @@ export interface BlockContext {
   readonly local: LocalBlocks;
   readonly replication: Replication;
   readonly repair: Repair;
+  readonly scrub: Scrub;
   /** Blocks being read for answers. */
   readonly gets: Semaphore;
   /** Bytes being stored for other nodes. Apart from those for clients, which wait for other nodes' budgets of this kind. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { BlockId } from '../base/ids.ts';
+import { BAD_COPIES_MAX } from '../base/limits.ts';
 import type { DeleteReply } from '../gen/ringfs/v1/block.ts';
 import { type BlockStore, BlockStoreError, type DeleteOutcome } from '../ports/block-store.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -15,6 +16,8 @@ export class LocalBlocks {
   #corruptFound = 0;
   #replaced = 0;
   #deleted = { blocks: 0, bytes: 0 };
+  /** In the store, and found bad. They do not count as copies; the bytes stay until a good copy takes their place. */
+  readonly #bad = new Set<BlockId>();
 
   constructor(components: { readonly store: BlockStore; readonly logger: Logger }) {
     this.#store = components.store;
@@ -30,6 +33,25 @@ export class LocalBlocks {
     return this.#corruptFound;
   }
 
+  /** Copies known to be bad that nothing has replaced yet. */
+  get badCopies(): number {
+    return this.#bad.size;
+  }
+
+  badIds(): BlockId[] {
+    return [...this.#bad];
+  }
+
+  isBad(id: BlockId): boolean {
+    return this.#bad.has(id);
+  }
+
+  /** Which of these are there, as far as is known whole. With `uploadedAt`, those have durably at least that. */
+  async has(ids: readonly BlockId[], uploadedAt = 0): Promise<boolean[]> {
+    const present = await (uploadedAt === 0 ? this.#store.has(ids) : this.#store.touch(ids, uploadedAt));
+    return present.map((there, i) => there && !this.#bad.has(ids[i]!));
+  }
+
   /** Bad copies replaced because a reader or another node put the block again. */
   get replaced(): number {
     return this.#replaced;
@@ -42,9 +64,7 @@ export class LocalBlocks {
   async put(id: BlockId, data: Uint8Array, uploadedAt = 0): Promise<{ existed: boolean }> {
     const { existed } = await this.#store.put(id, data, uploadedAt);
     if (!existed) return { existed };
-    const present = await this.verify(id);
-    if (present === 'good') return { existed };
-    if (present === 'corrupt') this.noteCorrupt(id);
+    if ((await this.verify(id)) === 'good') return { existed };
     await this.replace(id, data, uploadedAt);
     this.#replaced++;
     return { existed: false };
@@ -55,12 +75,16 @@ export class LocalBlocks {
     const [entry] = await this.#store.stat([id]);
     await this.#store.delete(id);
     await this.#store.put(id, data, Math.max(uploadedAt, entry?.uploadedAt ?? 0));
+    this.#bad.delete(id);
   }
 
   /** Deletes copies that garbage collection has marked at commit index `before`. */
   async collect(ids: readonly BlockId[], before: number): Promise<DeleteReply> {
     const entries = await this.#store.stat(ids);
     const outcomes = await Promise.all(ids.map((id) => this.#store.delete(id, before)));
+    ids.forEach((id, i) => {
+      if (outcomes[i] !== 'kept') this.#bad.delete(id);
+    });
     const bytes = entries.reduce((sum, e, i) => sum + (outcomes[i] === 'deleted' ? (e?.length ?? 0) : 0), 0);
     const count = (what: DeleteOutcome): number => outcomes.filter((outcome) => outcome === what).length;
     this.#deleted.blocks += count('deleted');
@@ -82,17 +106,20 @@ export class LocalBlocks {
   async getVerified(id: BlockId): Promise<Uint8Array | 'missing' | 'corrupt'> {
     try {
       const data = await this.#store.get(id);
-      if (data === undefined) return 'missing';
-      if (hashOf(data) === id) return data;
+      if (data === undefined || hashOf(data) === id) {
+        this.#bad.delete(id);
+        return data ?? 'missing';
+      }
     } catch (error) {
       if (!(error instanceof BlockStoreError) || error.code !== 'corrupt') throw error;
     }
+    if (!this.#bad.has(id)) this.#noteCorrupt(id);
     return 'corrupt';
   }
 
-  /** Counts a corrupt copy that is about to be replaced. */
-  noteCorrupt(id: BlockId): void {
+  #noteCorrupt(id: BlockId): void {
     this.#corruptFound++;
+    if (this.#bad.size < BAD_COPIES_MAX) this.#bad.add(id);
     this.#logger.error({ block: id }, 'stored block is corrupt');
   }
 }

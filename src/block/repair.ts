@@ -170,7 +170,7 @@ export class Repair {
     for (let i = 0; i < ids.length; i += REPAIR_PAGE_BLOCKS) {
       const page = ids.slice(i, i + REPAIR_PAGE_BLOCKS);
       for (const id of page) this.#queue.delete(id);
-      const held = await this.#components.local.store.has(page);
+      const held = await this.#components.local.has(page);
       const absent = page.filter((_, k) => !held[k]);
       const healed = await Promise.all(absent.map((id) => this.heal(id)));
       const lacking = await this.#repairPage(page.filter((_, k) => held[k]));
@@ -306,13 +306,11 @@ export class Repair {
     if (this.#abort.signal.aborted) return false;
     const state = await local.verify(id);
     if (state === 'good') return true;
-    if (state === 'corrupt') local.noteCorrupt(id);
     const { owners } = await ring.lookup(toPosition(id), this.#options.replicas + 1);
-    const data = await this.#fetch(id, owners);
+    const data = (await this.#fetch(id, owners)) ?? (await this.#fetch(id, this.#othersWith(owners)));
     if (this.#abort.signal.aborted) return false;
-    // Without a good copy elsewhere the bad one is of no use either; gone, it does not pass for a copy.
     if (data === undefined) {
-      if (state === 'corrupt') await local.store.delete(id);
+      // A bad copy stays: it does not count as one, its damage may pass (a disk that could not be read), and nobody has a better.
       logger.error({ block: id, state }, 'no good copy of a block was found');
       return false;
     }
@@ -321,6 +319,13 @@ export class Repair {
     this.#repaired++;
     logger.info({ block: id, state }, 'fetched a good copy of a block');
     return true;
+  }
+
+  /** One member of each further node: after a change of the ring, the last good copy may be at none of the owners. */
+  #othersWith(asked: readonly Member[]): Member[] {
+    const others = new Map(this.#components.ring.core.knownMembers().map((m) => [m.nodeId, m]));
+    for (const { nodeId } of asked) others.delete(nodeId);
+    return [...others.values()];
   }
 
   async #fetch(id: BlockId, owners: readonly Member[]): Promise<FetchedCopy | undefined> {

@@ -2,10 +2,10 @@
 export class CliError extends Error {
   override readonly name = 'CliError';
   readonly hint: string | undefined;
-  /** 1: the command failed; 2: it was called wrongly. */
-  readonly exitCode: 1 | 2;
+  /** 1: the command failed; 2: it was called wrongly. `ringfs fsck` has more. */
+  readonly exitCode: number;
 
-  constructor(message: string, hint?: string, exitCode: 1 | 2 = 1) {
+  constructor(message: string, hint?: string, exitCode = 1) {
     super(message);
     this.hint = hint;
     this.exitCode = exitCode;

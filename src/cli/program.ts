@@ -12,6 +12,7 @@ import {
   runClusterTransfer,
 } from './commands/cluster.ts';
 import { runDown } from './commands/down.ts';
+import { FSCK_HELP, type FsckFlags, runFsck } from './commands/fsck.ts';
 import { runGc } from './commands/gc.ts';
 import { runMetaCheck } from './commands/meta-check.ts';
 import { runMetaDump } from './commands/meta-dump.ts';
@@ -204,6 +205,23 @@ function addMeta(root: Command): void {
   }
 }
 
+function addFsck(root: Command): void {
+  root
+    .command('fsck')
+    .description(
+      'check all files and every copy of their blocks in a running cluster, and repair what can be',
+    )
+    .option('--servers <addresses>', 'servers to ask, as host:port[,host:port...] (default: those of --data)')
+    .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
+    .option('--repair', 'replace bad and missing copies by good ones of other nodes')
+    .option('--fast', 'only ask whether the copies are there, without reading them')
+    .option('--scratch <dir>', 'where to sort; needs about as much room as the metadata (default: TMPDIR)')
+    .option('--timeout <seconds>', 'give up looking for the leader after so long', '60')
+    .option('--json', 'print JSON')
+    .addHelpText('after', FSCK_HELP)
+    .action((flags: FsckFlags) => runFsck(flags));
+}
+
 export function program(): Command {
   const root = new Command('ringfs')
     .description('A distributed filesystem that you mount as a local directory.')
@@ -253,6 +271,7 @@ export function program(): Command {
     .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
     .option('--json', 'print JSON')
     .action(runGc);
+  addFsck(root);
   addCluster(root);
   addMeta(root);
   root.exitOverride().showHelpAfterError('(ringfs --help shows the commands)');

@@ -8,6 +8,7 @@ import { BlockConnections } from '../client/connections.ts';
 import { MetaObserver } from '../client/meta-observer.ts';
 import { ReadPoints } from '../client/read-points.ts';
 import type { GarbageReply, GarbageRequest, ServerStatus } from '../gen/ringfs/v1/admin.ts';
+import type { NodeInfo } from '../gen/ringfs/v1/block.ts';
 import type { BlockCopy } from '../gen/ringfs/v1/namespace.ts';
 import { blockConnector, metaConnector } from '../io/grpc/connectors.ts';
 import { GrpcRaftTransport } from '../io/grpc/raft-transport.ts';
@@ -15,9 +16,8 @@ import { GrpcServer, ListenError } from '../io/grpc/server.ts';
 import { jitterRandom, systemRandom } from '../io/os/system-random.ts';
 import { SystemTimers } from '../io/os/system-timers.ts';
 import { openMetaStorage } from '../io/rocksdb/meta-storage.ts';
-import { openRocksKv } from '../io/rocksdb/rocks-kv.ts';
-import { localSegmentFiles } from '../io/segments/files.ts';
-import { openSegmentStore } from '../io/segments/segment-store.ts';
+import { QUARANTINE_FOLDER } from '../io/segments/files.ts';
+import { openBlockStore } from '../io/segments/open-block-store.ts';
 import { changeMembers } from '../meta/change-members.ts';
 import type { DeleteCopies } from '../meta/garbage-collector.ts';
 import { Dumps, dumpOf } from '../meta/maintenance/dumps.ts';
@@ -50,6 +50,9 @@ export interface ServerOptions {
   readonly virtualNodes: number;
   /** How long blocks without references are kept. */
   readonly gcGraceMs: number;
+  /** Between two passes of the scrubber, and what it reads. */
+  readonly scrubIntervalMs: number;
+  readonly scrubBytesPerSecond: number;
   readonly version: string;
   /** For tests: this process is to die there. */
   readonly failpoint?: FailpointSpec;
@@ -235,9 +238,11 @@ export class ServerProcess {
     const { id, clusterId, contacts, advertise, data, replicas, virtualNodes, capacityBytes } = this.#options;
     const logger = this.#logger;
     const directory = path.join(data, 'block');
-    const kv = await openRocksKv(path.join(directory, 'index'));
-    const store = await openSegmentStore(
-      { files: localSegmentFiles(directory), kv, timers: this.#timers, random: systemRandom, logger },
+    const onIndexDamaged = (reason: string): void =>
+      this.#fail(`the index of the blocks is damaged, and the next start builds it again: ${reason}`);
+    const store = await openBlockStore(
+      directory,
+      { timers: this.#timers, random: systemRandom, logger, onIndexDamaged },
       { clusterId, nodeId: id, ...(capacityBytes === undefined ? {} : { capacityBytes }) },
     );
     const seeds = (): readonly string[] =>
@@ -256,7 +261,17 @@ export class ServerProcess {
     const reconcileIntervalMs = RECONCILE_INTERVAL_GRACES * this.#options.gcGraceMs;
     const server = new BlockServer(
       { store, connector: blockConnector(), reconcile, ...parts },
-      { nodeId: id, address: advertise, clusterId, replicas, virtualNodes, seeds, reconcileIntervalMs },
+      {
+        nodeId: id,
+        address: advertise,
+        clusterId,
+        replicas,
+        virtualNodes,
+        seeds,
+        reconcileIntervalMs,
+        scrubIntervalMs: this.#options.scrubIntervalMs,
+        scrubBytesPerSecond: this.#options.scrubBytesPerSecond,
+      },
     );
     return { store, server, observer, reconciler };
   }
@@ -296,7 +311,7 @@ export class ServerProcess {
     const { id, advertise, roles, clusterId, version } = this.#options;
     const raft = this.#meta?.replica.status();
     const block = await this.#block?.server.info(true);
-    const health = this.#health(block?.readOnly === true);
+    const health = this.#health(block);
     return {
       id,
       pid: process.pid,
@@ -338,15 +353,25 @@ export class ServerProcess {
     return { cluster, node };
   }
 
-  #health(readOnly: boolean): { status: string; detail: string } {
+  #health(block: NodeInfo | undefined): { status: string; detail: string } {
     if (this.#state !== 'running') return { status: this.#state, detail: '' };
     const meta = this.#meta?.replica.health();
     if (meta !== undefined && meta.status !== 'ok') return meta;
-    if (readOnly) return { status: 'degraded', detail: 'the disk is full: no blocks are accepted' };
+    const wrong = block === undefined ? undefined : this.#damageOf(block);
+    if (wrong !== undefined) return { status: 'degraded', detail: wrong };
     const replica = this.#meta?.replica;
     if (replica !== undefined && replica.leader() === undefined)
       return { status: 'degraded', detail: withoutLeader(replica.status().role, this.#options) };
     return { status: 'ok', detail: '' };
+  }
+
+  #damageOf({ readOnly, badCopies = 0, quarantinedSegments = 0 }: NodeInfo): string | undefined {
+    if (readOnly) return 'the disk is full: no blocks are accepted';
+    if (badCopies > 0)
+      return `${badCopies} damaged copies of blocks, and no good ones from other nodes: see ringfs fsck`;
+    if (quarantinedSegments === 0) return undefined;
+    const folder = path.join(this.#options.data, 'block', QUARANTINE_FOLDER);
+    return `${quarantinedSegments} damaged segments are set aside in ${folder}: check the disk, then remove them`;
   }
 
   /** Finishes what is being written. Idempotent. */

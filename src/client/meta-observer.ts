@@ -62,6 +62,13 @@ export class MetaObserver {
     return reply.value;
   }
 
+  /** Which of these blocks a file refers to now. Throws when no leader answers. */
+  async knownBlocks(blockIds: readonly Uint8Array[]): Promise<readonly boolean[]> {
+    const reply = await this.#ask({ $case: 'knownBlocks', value: { blockIds: [...blockIds] } });
+    if (reply.$case !== 'knownBlocks') throw new Error(`unexpected answer ${reply.$case}`);
+    return reply.value.known;
+  }
+
   async topology(): Promise<Topology> {
     const reply = await this.#ask({ $case: 'topology', value: {} });
     if (reply.$case !== 'topology') throw new Error(`unexpected answer ${reply.$case}`);

@@ -23,6 +23,18 @@ export interface BlockStoreStats {
   readonly deadBytes: number;
   readonly capacityBytes: number;
   readonly availableBytes: number;
+  /** Files that were damaged and set aside, and their bytes, which the store does not count as its own. */
+  readonly quarantinedSegments: number;
+  readonly quarantinedBytes: number;
+}
+
+export interface StoreInspection {
+  /** Blocks that the index has and the files have not: this copy is lost. At most as many as were asked for. */
+  readonly lost: readonly BlockId[];
+  /** There may be others: to be asked again once these are dealt with. */
+  readonly more: boolean;
+  /** The index was built again from headers alone: a pass over all content is due. Told once. */
+  readonly unread: boolean;
 }
 
 export interface BlockEntry {
@@ -56,6 +68,11 @@ export interface BlockStore {
   list(after: BlockId | undefined, until: BlockId | undefined, limit: number): Promise<BlockEntry[]>;
   /** Gives the space of deleted blocks back as far as that is worth its writes. It happens by itself too, with delay. */
   reclaim(): Promise<void>;
+  /**
+   * Looks at the files themselves: whether all are there, as long as they must be, and with a readable header. What is good in
+   * damaged ones is written again, and they are set aside. Throws BlockStoreError.
+   */
+  inspect(limit: number): Promise<StoreInspection>;
   stats(): Promise<BlockStoreStats>;
   close(): Promise<void>;
 }

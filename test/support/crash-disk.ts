@@ -21,6 +21,7 @@ export class CrashDisk {
   readonly #random: Random;
   readonly #files = new Map<number, DiskFile>();
   readonly #removed = new Map<number, DiskFile>();
+  readonly #quarantined = new Map<number, DiskFile>();
   #kvSynced = new Map<string, Uint8Array>();
   #kvBatches: (readonly KvWrite[])[] = [];
   /** Steps until the power goes; undefined: it stays. */
@@ -128,6 +129,15 @@ export class CrashDisk {
         this.#files.delete(segment);
         this.#removed.set(segment, file);
       },
+      quarantine: async (segment) => {
+        await step();
+        const file = this.#files.get(segment);
+        if (file === undefined) throw Object.assign(new Error('no such file'), { code: 'ENOENT' });
+        this.#files.delete(segment);
+        this.#quarantined.set(segment, file);
+      },
+      quarantined: async () =>
+        [...this.#quarantined].map(([segment, file]) => ({ segment, bytes: file.content.length })),
       space: async () => ({
         totalBytes: this.capacityBytes,
         availableBytes: Math.max(0, this.capacityBytes - this.usedBytes),

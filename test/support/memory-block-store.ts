@@ -5,6 +5,7 @@ import {
   BlockStoreError,
   type BlockStoreStats,
   type DeleteOutcome,
+  type StoreInspection,
 } from '../../src/ports/block-store.ts';
 
 /** A block store in memory, with faults that a test sets. */
@@ -84,7 +85,17 @@ export class MemoryBlockStore implements BlockStore {
       deadBytes: 0,
       capacityBytes: this.capacityBytes,
       availableBytes: Math.max(0, this.capacityBytes - storedBytes),
+      quarantinedSegments: 0,
+      quarantinedBytes: 0,
     };
+  }
+
+  /** Blocks that this says are lost. */
+  lost: BlockId[] = [];
+
+  async inspect(): Promise<StoreInspection> {
+    this.#assertOpen();
+    return { lost: this.lost.splice(0), more: false, unread: false };
   }
 
   async close(): Promise<void> {

@@ -18,6 +18,7 @@ export interface ServerStatusJson {
   readonly address: string;
   readonly roles: readonly string[];
   readonly health: string;
+  readonly detail: string;
   readonly raft: { role: string; term: number; commitIndex: number; appliedIndex: number } | null;
   readonly ring: {
     joined: boolean;
@@ -27,6 +28,13 @@ export interface ServerStatusJson {
     corruptFound: number;
     repaired: number;
     underReplicated: number;
+    quarantinedSegments: number;
+    scrub: {
+      passes: number;
+      found: number;
+      healed: number;
+      lastPass: { blocks: number; bad: number; endedUnixSec: number } | null;
+    } | null;
   } | null;
 }
 export interface StatusJson {

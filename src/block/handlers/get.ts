@@ -6,6 +6,9 @@ import { BlockRequestError, blockIdFromWire, type ReplyBody } from '../wire.ts';
 /** The reader checks the hash: doing it here too would cost a second pass over every byte read. */
 export async function handleGet(context: BlockContext, request: GetBlock): Promise<ReplyBody> {
   const id = blockIdFromWire(request.blockId);
+  // Not healed for this: a node that looks for a good copy would be asked for one by those that it asks, without end. The
+  // scrubber tries again.
+  if (context.local.isBad(id)) throw new BlockStoreError('corrupt', `block ${id} is damaged`);
   if (!(await context.gets.acquire(1))) {
     throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, 'too many gets are waiting');
   }

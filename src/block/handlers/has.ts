@@ -8,8 +8,6 @@ export async function handleHas(context: BlockContext, request: HasBlocks): Prom
     throw new BlockRequestError(BlockErrorCode.INVALID, 'too many block ids');
   }
   const ids = request.blockIds.map(blockIdFromWire);
-  const { uploadedAt = 0 } = request;
-  const { store } = context.local;
-  const present = await (uploadedAt === 0 ? store.has(ids) : store.touch(ids, uploadedAt));
+  const present = await context.local.has(ids, request.uploadedAt);
   return { $case: 'has', value: { present } };
 }

@@ -4,7 +4,7 @@ import type { BlockContext } from '../context.ts';
 import { memberToWire } from '../wire.ts';
 
 export async function nodeInfo(context: BlockContext, request: NodeInfoRequest): Promise<NodeInfo> {
-  const { nodeId, address, clusterId, ring, local, repair } = context;
+  const { nodeId, address, clusterId, ring, local, repair, scrub } = context;
   const stats = await local.store.stats();
   return {
     nodeId,
@@ -25,6 +25,10 @@ export async function nodeInfo(context: BlockContext, request: NodeInfoRequest):
     deadBytes: stats.deadBytes,
     deletedBlocks: local.deleted.blocks,
     deletedBytes: local.deleted.bytes,
+    badCopies: local.badCopies,
+    scrub: scrub.status(),
+    quarantinedSegments: stats.quarantinedSegments,
+    quarantinedBytes: stats.quarantinedBytes,
     readOnly: stats.availableBytes < BLOCK_SIZE_BYTES_MAX,
   };
 }

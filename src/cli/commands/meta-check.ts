@@ -1,18 +1,16 @@
-import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { FINDINGS_TOLD_MAX } from '../../base/limits.ts';
 import { checkNamespace, type NamespaceSums } from '../../core/namespace/check/check-namespace.ts';
 import type { Finding, OnFinding } from '../../core/namespace/check/finding.ts';
 import type { Scratch } from '../../core/namespace/check/scratch.ts';
 import { hashText } from '../../core/namespace/row-hash.ts';
-import { openRocksKv } from '../../io/rocksdb/rocks-kv.ts';
 import { checkLog, type LogSummary } from '../../meta/maintenance/check-log.ts';
 import { copyRows, readDumpHeader } from '../../meta/maintenance/load-dump.ts';
 import { StateStore } from '../../meta/raft/state-store.ts';
-import type { KvStore } from '../../ports/kv-store.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { readDumpFile } from './dump-file.ts';
 import { openStoppedServer, withAdvice } from './meta-data.ts';
+import { withKv, withScratch } from './scratch.ts';
 
 export interface CheckFlags {
   readonly data?: string;
@@ -20,9 +18,6 @@ export interface CheckFlags {
   readonly scratch?: string;
   readonly json?: boolean;
 }
-
-/** More are counted, not told: one lost row can be a finding for each of millions of others. */
-const FINDINGS_TOLD_MAX = 1_000;
 
 interface Report {
   readonly what: string;
@@ -115,24 +110,6 @@ async function checkDump(file: string, scratch: string, onFinding: OnFinding): P
     });
   } finally {
     await parts.return?.();
-  }
-}
-
-async function withScratch<T>(parent: string, work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(path.join(parent, 'ringfs-check-'));
-  try {
-    return await work(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-async function withKv<T>(folder: string, name: string, work: (kv: KvStore) => Promise<T>): Promise<T> {
-  const kv = await openRocksKv(path.join(folder, name));
-  try {
-    return await work(kv);
-  } finally {
-    await kv.close();
   }
 }
 

@@ -1,4 +1,12 @@
-import { GC_GRACE_MS_DEFAULT, REPLICAS_DEFAULT, VIRTUAL_NODES_DEFAULT } from '../../base/limits.ts';
+import {
+  GC_GRACE_MS_DEFAULT,
+  REPLICAS_DEFAULT,
+  SCRUB_BYTES_PER_SECOND_DEFAULT,
+  SCRUB_BYTES_PER_SECOND_MIN,
+  SCRUB_INTERVAL_MS_DEFAULT,
+  VIRTUAL_NODES_DEFAULT,
+} from '../../base/limits.ts';
+import { usageError } from '../cli-error.ts';
 import type { Setting } from '../settings.ts';
 import {
   parseAddress,
@@ -24,6 +32,12 @@ const withDefault = <T>(base: Setting<T>, fallback: T): Setting<T> & { fallback:
   ...base,
   fallback,
 });
+function parseScrubRate(value: string, what: string): number {
+  const rate = parseSize(value, what);
+  if (rate >= SCRUB_BYTES_PER_SECOND_MIN) return rate;
+  throw usageError(`${what} ${value} is too little`, `at least ${SCRUB_BYTES_PER_SECOND_MIN / 1024}K`);
+}
+
 const text = (value: string): string => value;
 
 /** Every setting of `ringfs server`: a flag, a RINGFS_* variable and a config key. */
@@ -85,6 +99,19 @@ export const SERVER_SETTINGS = {
       (value, what) => parseInteger(value, what, 1, 86_400),
     ),
     GC_GRACE_MS_DEFAULT / 1000,
+  ),
+  scrubRate: withDefault(
+    setting('scrub-rate', '<size>', 'bytes per second that are read to find damaged blocks', parseScrubRate),
+    SCRUB_BYTES_PER_SECOND_DEFAULT,
+  ),
+  scrubInterval: withDefault(
+    setting(
+      'scrub-interval',
+      '<seconds>',
+      'pause between two passes over all blocks in search of damage',
+      (value, what) => parseInteger(value, what, 1, 31_536_000),
+    ),
+    SCRUB_INTERVAL_MS_DEFAULT / 1000,
   ),
   logLevel: withDefault(
     setting('log-level', '<level>', 'trace, debug, info, warn, error, fatal or silent', parseLogLevel),

@@ -58,6 +58,8 @@ export async function optionsOf(
     capacityBytes: values.capacity,
     virtualNodes: values.virtualNodes,
     gcGraceMs: values.gcGrace * 1000,
+    scrubIntervalMs: values.scrubInterval * 1000,
+    scrubBytesPerSecond: values.scrubRate,
     version,
   };
 }

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import Table from 'cli-table3';
 import { toHex } from '../../base/bytes.ts';
 import type { ServerStatus } from '../../gen/ringfs/v1/admin.ts';
+import type { ScrubStatus } from '../../gen/ringfs/v1/block.ts';
 import { fetchServerStatus } from '../../io/grpc/admin-client.ts';
 import { CliError } from '../cli-error.ts';
 import { serversIn } from '../run-state.ts';
@@ -135,8 +136,28 @@ function reportOf(status: ServerStatus): ServerReport {
             corruptFound: block.corruptFound,
             repaired: block.repaired,
             underReplicated: block.underReplicated,
+            badCopies: block.badCopies ?? 0,
+            quarantinedSegments: block.quarantinedSegments ?? 0,
+            quarantinedBytes: block.quarantinedBytes ?? 0,
+            scrub: block.scrub === undefined ? null : scrubOf(block.scrub),
             readOnly: block.readOnly,
           },
+  };
+}
+
+function scrubOf(scrub: ScrubStatus): object {
+  const { passBlocks, passBytes, lastPassBlocks, lastPassBad, lastPassTookMs, lastPassEndedSec, ...rest } =
+    scrub;
+  const last = {
+    blocks: lastPassBlocks,
+    bad: lastPassBad,
+    tookMs: lastPassTookMs,
+    endedUnixSec: lastPassEndedSec,
+  };
+  return {
+    ...rest,
+    pass: { blocks: passBlocks, bytes: passBytes },
+    lastPass: lastPassEndedSec === 0 ? null : last,
   };
 }
 

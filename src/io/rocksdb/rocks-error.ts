@@ -3,6 +3,13 @@ import { FsError } from '../../base/errno.ts';
 /** A store that cannot be opened or trusted; the message says what a person can do about it. */
 export class StoreUnusableError extends Error {
   override readonly name = 'StoreUnusableError';
+  /** What is on the disk is wrong. Otherwise another process uses it. */
+  readonly damaged: boolean;
+
+  constructor(message: string, options: { readonly damaged: boolean; readonly cause?: unknown }) {
+    super(message, { cause: options.cause });
+    this.damaged = options.damaged;
+  }
 }
 
 const NO_SPACE = /no space left|ENOSPC|disk quota exceeded/i;
@@ -15,6 +22,7 @@ export function mapRocksError(thrown: unknown, directory: string): Error {
   if (NO_SPACE.test(text)) return new FsError('ENOSPC', `${directory}: ${text}`, { cause: thrown });
   if (LOCKED.test(text)) {
     return new StoreUnusableError(`data directory ${directory} is in use by another process`, {
+      damaged: false,
       cause: thrown,
     });
   }
@@ -22,7 +30,7 @@ export function mapRocksError(thrown: unknown, directory: string): Error {
     return new StoreUnusableError(
       `data directory ${directory} is corrupt (${text}): check the disk and restore the server's data ` +
         `directory from a backup. Only block/index may be removed instead: it is built again from the segments`,
-      { cause: thrown },
+      { damaged: true, cause: thrown },
     );
   }
   return new FsError('EIO', `${directory}: ${text}`, { cause: thrown });

@@ -14,6 +14,8 @@ export interface RocksKvOptions {
   readonly openFilesMax?: number;
   /** Default true. */
   readonly compression?: boolean;
+  /** Whether what scans read is kept in memory for later reads. Default true. */
+  readonly scansFillCache?: boolean;
 }
 
 const MIB = 1024 * 1024;
@@ -38,7 +40,7 @@ export async function openRocksKv(path: string, options: RocksKvOptions = {}): P
       (error) => (error ? reject(mapRocksError(error, path)) : resolve()),
     );
   });
-  return new RocksKv(db, path);
+  return new RocksKv(db, path, options.scansFillCache ?? true);
 }
 
 /** The binding copies keys and values before its calls return, so a view is enough. */
@@ -54,14 +56,16 @@ function fromBuffer(buffer: Buffer): Uint8Array {
 class RocksKv implements KvStore {
   readonly #db: RocksDb;
   readonly #path: string;
+  readonly #scansFillCache: boolean;
   readonly #scans = new Set<RocksScan>();
   #inFlight = 0;
   #onIdle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(db: RocksDb, path: string) {
+  constructor(db: RocksDb, path: string, scansFillCache: boolean) {
     this.#db = db;
     this.#path = path;
+    this.#scansFillCache = scansFillCache;
   }
 
   get(key: Uint8Array): Promise<Uint8Array | undefined> {
@@ -111,7 +115,7 @@ class RocksKv implements KvStore {
       limit: range.limit ?? -1,
       reverse: range.reverse ?? false,
       highWaterMark: SCAN_READ_AHEAD_BYTES,
-      fillCache: true,
+      fillCache: this.#scansFillCache,
     });
     const scan = new RocksScan(iterator, this.#path, (ended) => this.#scans.delete(ended));
     this.#scans.add(scan);

@@ -1,8 +1,8 @@
 import { concatBytes, fromHex, toHex } from '../../base/bytes.ts';
 import type { BlockId } from '../../base/ids.ts';
-import type { BlockEntry } from '../../ports/block-store.ts';
+import { type BlockEntry, BlockStoreError } from '../../ports/block-store.ts';
 import type { KvStore, KvWrite } from '../../ports/kv-store.ts';
-import { type RecordPosition, STORE_ID_BYTES } from './format.ts';
+import { crc32c, type RecordPosition, STORE_ID_BYTES } from './format.ts';
 
 export interface IndexEntry extends RecordPosition {
   readonly length: number;
@@ -28,26 +28,45 @@ const ENTRY_PREFIX = Uint8Array.of(0x62); // "b"
 const ENTRY_END = Uint8Array.of(0x63);
 const CHECKPOINT_KEY = new TextEncoder().encode('checkpoint');
 const ENTRY_BYTES = 28;
-/** Entries of stores that never knew `uploadedAt`. */
-const SHORT_ENTRY_BYTES = 16;
 const CHECKPOINT_BYTES = STORE_ID_BYTES + 32;
+const SEAL_BYTES = 4;
 
 /** Where each block lies. Derived data: it can always be built again from the segments. */
 export class BlockIndex {
   readonly #kv: KvStore;
+  readonly #onDamaged: (reason: string) => Promise<void>;
 
-  constructor(components: { readonly kv: KvStore }) {
+  constructor(components: {
+    readonly kv: KvStore;
+    /** A row is not as it was written. Awaited before the call that met it fails. */
+    readonly onDamaged?: ((reason: string) => Promise<void>) | undefined;
+  }) {
     this.#kv = components.kv;
+    this.#onDamaged = components.onDamaged ?? (() => Promise.resolve());
   }
 
+  /** Reading throws BlockStoreError `io` when a row is damaged. */
   async get(id: BlockId): Promise<IndexEntry | undefined> {
-    const value = await this.#kv.get(entryKey(id));
-    return value === undefined ? undefined : decodeEntry(value);
+    const key = entryKey(id);
+    const value = await this.#kv.get(key);
+    return value === undefined ? undefined : await this.#entry(key, value);
   }
 
   async getMany(ids: readonly BlockId[]): Promise<(IndexEntry | undefined)[]> {
-    const values = await this.#kv.getMany(ids.map(entryKey));
-    return values.map((value) => (value === undefined ? undefined : decodeEntry(value)));
+    const keys = ids.map(entryKey);
+    const values = await this.#kv.getMany(keys);
+    const entries: (IndexEntry | undefined)[] = [];
+    for (const [i, value] of values.entries())
+      entries.push(value === undefined ? undefined : await this.#entry(keys[i]!, value));
+    return entries;
+  }
+
+  async #entry(key: Uint8Array, value: Uint8Array): Promise<IndexEntry> {
+    const content = unsealed(key, value);
+    if (content?.length === ENTRY_BYTES) return decodeEntry(content);
+    const reason = `the entry of block ${toHex(key.subarray(1))} in the index is damaged`;
+    await this.#onDamaged(reason);
+    throw new BlockStoreError('io', reason);
   }
 
   /** Not synced: what a machine crash takes is found again by scanning from the checkpoint. */
@@ -56,7 +75,8 @@ export class BlockIndex {
   ): Promise<void> {
     const batch = changes.map(({ id, entry }): KvWrite => {
       if (entry === undefined) return { type: 'del', key: entryKey(id) };
-      return { type: 'put', key: entryKey(id), value: encodeEntry(entry) };
+      const key = entryKey(id);
+      return { type: 'put', key, value: sealed(key, encodeEntry(entry)) };
     });
     await this.#kv.write(batch, { sync: false });
   }
@@ -68,21 +88,22 @@ export class BlockIndex {
     const gte = after === undefined ? ENTRY_PREFIX : concatBytes([entryKey(after), zero]);
     const lt = until === undefined ? ENTRY_END : concatBytes([entryKey(until), zero]);
     for await (const [key, value] of this.#kv.scan({ gte, lt, limit })) {
-      const { length, uploadedAt } = decodeEntry(value);
+      const { length, uploadedAt } = await this.#entry(key, value);
       out.push({ id: toHex(key.subarray(1)) as BlockId, length, uploadedAt });
     }
     return out;
   }
 
   /** Every entry as of the call of the first `next`. */
-  async *entries(): AsyncGenerator<IndexEntry, void, void> {
-    for await (const [, value] of this.#kv.scan({ gte: ENTRY_PREFIX, lt: ENTRY_END }))
-      yield decodeEntry(value);
+  async *entries(): AsyncGenerator<IndexEntry & { readonly id: BlockId }, void, void> {
+    for await (const [key, value] of this.#kv.scan({ gte: ENTRY_PREFIX, lt: ENTRY_END }))
+      yield { ...(await this.#entry(key, value)), id: toHex(key.subarray(1)) as BlockId };
   }
 
   async checkpoint(): Promise<Checkpoint | undefined> {
-    const value = await this.#kv.get(CHECKPOINT_KEY);
-    if (value === undefined || value.length !== CHECKPOINT_BYTES) return undefined;
+    const found = await this.#kv.get(CHECKPOINT_KEY);
+    const value = found === undefined ? undefined : unsealed(CHECKPOINT_KEY, found);
+    if (value?.length !== CHECKPOINT_BYTES) return undefined;
     const view = new DataView(value.buffer, value.byteOffset + STORE_ID_BYTES);
     return {
       storeId: value.slice(0, STORE_ID_BYTES),
@@ -103,7 +124,8 @@ export class BlockIndex {
     view.setBigUint64(8, BigInt(checkpoint.position.offset), true);
     view.setBigUint64(16, BigInt(checkpoint.counters.blocks), true);
     view.setBigUint64(24, BigInt(checkpoint.counters.storedBytes), true);
-    await this.#kv.write([{ type: 'put', key: CHECKPOINT_KEY, value }], { sync: true });
+    const row = sealed(CHECKPOINT_KEY, value);
+    await this.#kv.write([{ type: 'put', key: CHECKPOINT_KEY, value: row }], { sync: true });
   }
 
   /** Forget everything, the checkpoint first: a crash in between must not leave it. */
@@ -130,12 +152,28 @@ function encodeEntry(entry: IndexEntry): Uint8Array {
 
 function decodeEntry(value: Uint8Array): IndexEntry {
   const view = new DataView(value.buffer, value.byteOffset, value.length);
-  const short = value.length === SHORT_ENTRY_BYTES;
   return {
     segment: view.getUint32(0, true),
     length: view.getUint32(4, true),
     offset: Number(view.getBigUint64(8, true)),
-    uploadedAt: short ? 0 : Number(view.getBigUint64(16, true)),
-    touchSegment: short ? 0 : view.getUint32(24, true),
+    uploadedAt: Number(view.getBigUint64(16, true)),
+    touchSegment: view.getUint32(24, true),
   };
+}
+
+/** RocksDB's iterators, as its binding makes them, do not compare the checksums of its blocks. */
+function sealed(key: Uint8Array, content: Uint8Array): Uint8Array {
+  const out = new Uint8Array(content.length + SEAL_BYTES);
+  out.set(content);
+  new DataView(out.buffer).setUint32(content.length, crc32c(content, crc32c(key)), true);
+  return out;
+}
+
+/** Undefined: it is not what was written under this key. */
+function unsealed(key: Uint8Array, row: Uint8Array): Uint8Array | undefined {
+  const length = row.length - SEAL_BYTES;
+  if (length < 0) return undefined;
+  const content = row.subarray(0, length);
+  const seal = new DataView(row.buffer, row.byteOffset).getUint32(length, true);
+  return seal === crc32c(content, crc32c(key)) ? content : undefined;
 }

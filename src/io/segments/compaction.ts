@@ -25,6 +25,8 @@ export interface CompactedStore {
   checkpoint(): Promise<number>;
   /** Resolves when nobody reads the segment. */
   unread(segment: number): Promise<void>;
+  /** It is going to be set aside. */
+  damaged(segment: number): boolean;
   /** Puts and gets are under way. */
   busy(): boolean;
 }
@@ -143,7 +145,9 @@ export class Compaction {
     const active = writer.active;
     if (active !== undefined && usage.live(active) === 0 && this.#isWorthSealing(active, eager))
       await writer.seal();
-    const dead = [...writer.sizes.keys()].filter((n) => !writer.inUse(n) && usage.live(n) === 0);
+    const dead = [...writer.sizes.keys()].filter(
+      (n) => !writer.inUse(n) && usage.live(n) === 0 && !this.#c.store.damaged(n),
+    );
     if (dead.length === 0) return;
     const replayFrom = await this.#c.store.checkpoint();
     for (const segment of dead) {
@@ -190,6 +194,7 @@ export class Compaction {
     let part = deadMin;
     for (const [segment, size] of writer.sizes) {
       const live = usage.live(segment);
+      if (this.#c.store.damaged(segment)) continue;
       if (writer.inUse(segment) || live === 0 || live + SEGMENT_HEADER_BYTES > space) continue;
       if (this.#unreadable.get(segment) === live) continue;
       const dead = this.#dead(segment) / size;

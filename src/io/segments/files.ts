@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, readdir, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory } from '../os/sync-directory.ts';
 
@@ -22,10 +22,16 @@ export interface SegmentFiles {
   open(segment: number, mode: 'read' | 'append'): Promise<SegmentFile>;
   /** Deletes the file. After a crash it may be there again. */
   remove(segment: number): Promise<void>;
+  /** Sets a damaged file aside, so that it takes no part any more and is not deleted either. */
+  quarantine(segment: number): Promise<void>;
+  /** What has been set aside. */
+  quarantined(): Promise<readonly { readonly segment: number; readonly bytes: number }[]>;
   /** Bytes of the file system: all, and those still available to this process. */
   space(): Promise<{ totalBytes: number; availableBytes: number }>;
 }
 
+/** Below the folder of the segments. */
+export const QUARANTINE_FOLDER = 'quarantine';
 const NAME = /^seg-(\d{8})\.dat$/;
 
 function fileName(segment: number): string {
@@ -37,11 +43,7 @@ export function localSegmentFiles(directory: string): SegmentFiles {
   return {
     async list() {
       await mkdir(directory, { recursive: true });
-      const numbers: number[] = [];
-      for (const name of await readdir(directory)) {
-        const match = NAME.exec(name);
-        if (match) numbers.push(Number(match[1]));
-      }
+      const numbers = (await readdir(directory)).flatMap((name) => NAME.exec(name)?.[1] ?? []).map(Number);
       return numbers.sort((a, b) => a - b);
     },
     async create(segment) {
@@ -54,6 +56,26 @@ export function localSegmentFiles(directory: string): SegmentFiles {
     },
     async remove(segment) {
       await unlink(join(directory, fileName(segment)));
+    },
+    async quarantine(segment) {
+      const folder = join(directory, QUARANTINE_FOLDER);
+      await mkdir(folder, { recursive: true });
+      await rename(join(directory, fileName(segment)), join(folder, fileName(segment)));
+      await syncDirectory(folder);
+      await syncDirectory(directory);
+    },
+    async quarantined() {
+      const folder = join(directory, QUARANTINE_FOLDER);
+      const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return [];
+        throw error;
+      });
+      const found: { segment: number; bytes: number }[] = [];
+      for (const name of names) {
+        const match = NAME.exec(name);
+        if (match) found.push({ segment: Number(match[1]), bytes: (await stat(join(folder, name))).size });
+      }
+      return found;
     },
     async space() {
       const s = await statfs(directory);

@@ -1,3 +1,4 @@
+import { assert } from '../../base/assert.ts';
 import { toHex } from '../../base/bytes.ts';
 import { versionRefusal } from '../../base/format-version.ts';
 import type { BlockId } from '../../base/ids.ts';
@@ -7,6 +8,7 @@ import type { BlockIndex, Checkpoint, IndexEntry } from './block-index.ts';
 import type { SegmentFile, SegmentFiles } from './files.ts';
 import {
   decodeSegmentHeader,
+  hasContent,
   RECORD_DELETE,
   RECORD_MOVE,
   RECORD_PUT,
@@ -19,7 +21,7 @@ import {
   storedName,
   unknownSegmentVersion,
 } from './format.ts';
-import { type ScannedRecord, scanSegment } from './scan.ts';
+import { contentIsGood, type ScannedRecord, scanSegment } from './scan.ts';
 
 /** What the disk holds after recovery. */
 export interface RecoveredStore {
@@ -32,6 +34,10 @@ export interface RecoveredStore {
   /** Bytes of each segment file. */
   readonly sizes: ReadonlyMap<number, number>;
   readonly lastSegment: number;
+  /** Most content has not been read: the index is new, and made from headers. */
+  readonly unread: boolean;
+  /** Segments with something in them and without a readable header. */
+  readonly damaged: readonly number[];
 }
 
 export interface RecoveryComponents {
@@ -40,8 +46,16 @@ export interface RecoveryComponents {
   readonly logger: Logger;
 }
 
+export interface RecoveryOptions {
+  readonly clusterId: string;
+  readonly nodeId: string;
+  readonly rebuildVerifyBytes?: number;
+}
+
 /** Index changes applied in one batch: bounds the memory of a rebuild. */
 const REPLAY_BATCH_RECORDS = 512;
+/** More than all puts that can be under way when the power goes. */
+const REBUILD_VERIFY_BYTES_DEFAULT = 512 * 1024 * 1024;
 
 /**
  * Brings the index up to date with the segments: from its checkpoint forward, or from the first record when it is
@@ -49,22 +63,28 @@ const REPLAY_BATCH_RECORDS = 512;
  */
 export async function recoverStore(
   components: RecoveryComponents,
-  owner: { readonly clusterId: string; readonly nodeId: string },
+  owner: RecoveryOptions,
 ): Promise<RecoveredStore> {
   const { files, index, logger } = components;
   const headers = await readHeaders(components, owner);
   const numbers = [...headers.keys()];
   const known = [...headers.values()].find((h) => h !== undefined)?.storeId;
   const saved = await index.checkpoint();
+  // Numbers are never used again: what the index says of a segment that is gone must not fit a new one.
+  const quarantined = (await files.quarantined()).map(({ segment }) => segment);
+  const lastSegment = Math.max(0, ...numbers, ...quarantined, saved?.position.segment ?? 0);
   if (numbers.length === 0) {
-    if (saved !== undefined) await index.clear();
+    if (saved !== undefined && saved.counters.blocks > 0)
+      logger.error(saved.counters, 'the index is there, and no segment: all blocks of this node are lost');
+    const counters = saved?.counters ?? { blocks: 0, storedBytes: 0 };
     return {
-      storeId: undefined,
+      storeId: saved?.storeId,
       tail: undefined,
-      blocks: 0,
-      storedBytes: 0,
+      ...counters,
       sizes: new Map(),
-      lastSegment: 0,
+      lastSegment,
+      unread: false,
+      damaged: [],
     };
   }
   const storeId = known ?? saved?.storeId;
@@ -72,48 +92,101 @@ export async function recoverStore(
     // A header is durable before a record follows it: the first start of all got no further than this.
     const sizes = await sizesOf(files, numbers);
     if ([...sizes.values()].some((size) => size > SEGMENT_HEADER_BYTES))
-      throw new BlockStoreError('corrupt', 'no segment has a readable header');
+      throw new BlockStoreError(
+        'corrupt',
+        'no segment has a readable header, and the index does not tell whose they are: check the disk, and move the segments ' +
+          'and block/index away; the other nodes send their copies again',
+      );
     await index.clear();
-    return { storeId, tail: undefined, blocks: 0, storedBytes: 0, sizes, lastSegment: numbers.at(-1)! };
+    return {
+      storeId,
+      tail: undefined,
+      blocks: 0,
+      storedBytes: 0,
+      sizes,
+      lastSegment,
+      unread: false,
+      damaged: [],
+    };
   }
-  const checkpoint = await usableCheckpoint(components, saved, storeId, numbers);
+  const checkpoint = usableCheckpoint(components, saved, storeId);
   if (checkpoint === undefined) {
     logger.warn({ segments: numbers.length }, 'block index is missing or stale: rebuilding it');
     await index.clear();
   }
   const replay = new Replay(index, checkpoint);
+  const { sizes, tail, unread } = await replaySegments(components, replay, {
+    storeId,
+    headers,
+    checkpoint,
+    rebuildVerifyBytes: owner.rebuildVerifyBytes ?? REBUILD_VERIFY_BYTES_DEFAULT,
+  });
+  const { blocks, storedBytes } = replay;
+  if (tail !== undefined)
+    await index.setCheckpoint({ storeId, position: tail, counters: { blocks, storedBytes } });
+  const damaged = numbers.filter(
+    (segment) => headers.get(segment) === undefined && sizes.get(segment)! > SEGMENT_HEADER_BYTES,
+  );
+  return { storeId, tail, blocks, storedBytes, sizes, lastSegment, unread, damaged };
+}
+
+/** Brings every record behind the checkpoint into the index. */
+async function replaySegments(
+  components: RecoveryComponents,
+  replay: Replay,
+  plan: {
+    readonly storeId: Uint8Array;
+    readonly headers: ReadonlyMap<number, SegmentHeader | undefined>;
+    readonly checkpoint: Checkpoint | undefined;
+    readonly rebuildVerifyBytes: number;
+  },
+): Promise<Pick<RecoveredStore, 'sizes' | 'tail' | 'unread'>> {
+  const { files, logger } = components;
+  const { storeId, headers, checkpoint } = plan;
+  const numbers = [...headers.keys()];
+  const sizes = await sizesOf(files, numbers);
+  const start = checkpoint?.position ?? { segment: 0, offset: 0 };
+  // What a crash kept from the disk can be anywhere behind whole records in what was being written last. What lies further back is
+  // not read to build the index: that would take hours, and the scrubber does it anyway.
+  const verifyFrom = checkpoint === undefined ? firstOfLast(sizes, plan.rebuildVerifyBytes) : start.segment;
   const last = numbers.at(-1)!;
-  const sizes = new Map<number, number>();
   let tail: RecordPosition | undefined;
-  for (const segment of numbers) {
-    const start = checkpoint?.position ?? { segment: 0, offset: 0 };
+  for (const segment of numbers.filter((number) => number >= start.segment)) {
     const file = await files.open(segment, segment === last ? 'append' : 'read');
     try {
-      if (segment >= start.segment) {
-        const from = segment === start.segment ? start.offset : SEGMENT_HEADER_BYTES;
-        // Content that a crash kept from the disk can be anywhere behind whole records, also in old segments: a torn copy
-        // must not take the place of an earlier good one.
-        const result = await scanSegment(file, { storeId, segment, from, verifyContent: true }, (record) =>
-          replay.add(segment, record),
-        );
-        if (result.damagedBytes > 0) {
-          logger.warn({ segment, bytes: result.damagedBytes }, 'segment has a damaged region');
-        }
-        // Without a header, nothing is appended to it: the store goes on with a new segment.
-        if (segment === last && headers.get(segment) !== undefined) {
-          tail = await cutTail(components, file, segment, result.goodEnd);
-        }
+      const from = segment === start.segment ? start.offset : SEGMENT_HEADER_BYTES;
+      const verifyContent = segment >= verifyFrom;
+      replay.begin(segment, verifyContent ? undefined : (record) => contentIsGood(file, record));
+      const result = await scanSegment(file, { storeId, segment, from, verifyContent }, (record) =>
+        replay.add(record),
+      );
+      await replay.flush();
+      if (result.damagedBytes > 0) {
+        logger.warn({ segment, bytes: result.damagedBytes }, 'segment has a damaged region');
       }
-      sizes.set(segment, await file.size());
+      // Without a header, or shorter than it was, nothing is appended to it: the store goes on with a new segment.
+      const whole = headers.get(segment) !== undefined && sizes.get(segment)! >= result.goodEnd;
+      if (segment === last && whole) {
+        tail = await cutTail(components, file, segment, result.goodEnd);
+        sizes.set(segment, result.goodEnd);
+      }
     } finally {
       await file.close();
     }
   }
-  await replay.flush();
-  const { blocks, storedBytes } = replay;
-  if (tail !== undefined)
-    await index.setCheckpoint({ storeId, position: tail, counters: { blocks, storedBytes } });
-  return { storeId, tail, blocks, storedBytes, sizes, lastSegment: last };
+  return { sizes, tail, unread: numbers[0]! < verifyFrom && checkpoint === undefined };
+}
+
+/** The first of the segments at the end that have `bytes` together, 0 for all; behind the last when no bytes are asked for. */
+function firstOfLast(sizes: ReadonlyMap<number, number>, bytes: number): number {
+  let left = bytes;
+  let first = Number.POSITIVE_INFINITY;
+  for (const [segment, size] of [...sizes].reverse()) {
+    if (left <= 0) return first;
+    left -= size;
+    first = segment;
+  }
+  return 0;
 }
 
 async function sizesOf(files: SegmentFiles, numbers: readonly number[]): Promise<Map<number, number>> {
@@ -165,28 +238,21 @@ function refuseUnknownVersion(segment: number, bytes: Uint8Array): void {
   throw new BlockStoreError('io', `segment ${segment} ${wrong.problem}: ${wrong.advice}`);
 }
 
-async function usableCheckpoint(
-  { files, logger }: RecoveryComponents,
+/**
+ * Also when its own segment is gone or cut off: everything before it is in the index, and what the index has and the files have not
+ * is then known to be lost.
+ */
+function usableCheckpoint(
+  { logger }: RecoveryComponents,
   checkpoint: Checkpoint | undefined,
   storeId: Uint8Array,
-  numbers: readonly number[],
-): Promise<Checkpoint | undefined> {
-  if (checkpoint === undefined) return undefined;
-  if (!sameStore(checkpoint.storeId, storeId)) {
-    logger.warn(
-      { index: toHex(checkpoint.storeId), segments: toHex(storeId) },
-      'block index is of another store',
-    );
-    return undefined;
-  }
-  const { segment, offset } = checkpoint.position;
-  if (!numbers.includes(segment)) return undefined;
-  const file = await files.open(segment, 'read');
-  try {
-    return (await file.size()) >= offset ? checkpoint : undefined;
-  } finally {
-    await file.close();
-  }
+): Checkpoint | undefined {
+  if (checkpoint === undefined || sameStore(checkpoint.storeId, storeId)) return checkpoint;
+  logger.warn(
+    { index: toHex(checkpoint.storeId), segments: toHex(storeId) },
+    'block index is of another store',
+  );
+  return undefined;
 }
 
 /** Nothing behind the last good record was ever acknowledged. */
@@ -215,7 +281,9 @@ class Replay {
   /** From the first record on and into an empty index. Otherwise the index may be ahead of the replay. */
   readonly #whole: boolean;
   readonly #index: BlockIndex;
-  #batch: { readonly segment: number; readonly record: ScannedRecord }[] = [];
+  #batch: ScannedRecord[] = [];
+  #segment = 0;
+  #verify: ((record: ScannedRecord) => Promise<boolean>) | undefined;
 
   constructor(index: BlockIndex, checkpoint: Checkpoint | undefined) {
     this.#index = index;
@@ -224,8 +292,15 @@ class Replay {
     this.storedBytes = checkpoint?.counters.storedBytes ?? 0;
   }
 
-  async add(segment: number, record: ScannedRecord): Promise<void> {
-    this.#batch.push({ segment, record });
+  /** What is added from now on is of this segment. `verify`: its content has not been read. */
+  begin(segment: number, verify: ((record: ScannedRecord) => Promise<boolean>) | undefined): void {
+    assert(this.#batch.length === 0, 'flushed before the next segment');
+    this.#segment = segment;
+    this.#verify = verify;
+  }
+
+  async add(record: ScannedRecord): Promise<void> {
+    this.#batch.push(record);
     if (this.#batch.length >= REPLAY_BATCH_RECORDS) await this.flush();
   }
 
@@ -233,27 +308,30 @@ class Replay {
     const batch = this.#batch;
     this.#batch = [];
     if (batch.length === 0) return;
-    const ids = [...new Set(batch.map((item) => item.record.id))];
+    const ids = [...new Set(batch.map(({ id }) => id))];
     const entries = await this.#index.getMany(ids);
     const indexed = new Map<BlockId, IndexEntry | undefined>(ids.map((id, i) => [id, entries[i]]));
     const changed = new Map<BlockId, IndexEntry | undefined>();
-    for (const { segment, record } of batch) {
+    for (const record of batch) {
       const seen = changed.has(record.id);
       const known = seen ? changed.get(record.id) : indexed.get(record.id);
       // A touch of a block that is deleted further on, by an index that is ahead, or whose record is lost.
       if (record.type === RECORD_TOUCH && known === undefined) continue;
-      changed.set(record.id, this.#replayed(segment, record, known, seen));
+      // A torn copy must not take the place of an earlier good one.
+      const replaces = hasContent(record.type) && known !== undefined;
+      if (replaces && this.#verify !== undefined && !(await this.#verify(record))) continue;
+      changed.set(record.id, this.#replayed(record, known, seen));
     }
     await this.#index.apply([...changed].map(([id, entry]) => ({ id, entry })));
   }
 
   /** The block's entry after this record. `seen`: `known` is of this replay, not of an index that may be ahead. */
   #replayed(
-    segment: number,
     { type, offset, length, uploadedAt }: ScannedRecord,
     known: IndexEntry | undefined,
     seen: boolean,
   ): IndexEntry | undefined {
+    const segment = this.#segment;
     const entry = { segment, offset, length, uploadedAt, touchSegment: 0 };
     switch (type) {
       case RECORD_PUT:

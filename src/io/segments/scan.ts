@@ -54,9 +54,9 @@ export async function scanSegment(
       offset += RECORD_ALIGNMENT;
       continue;
     }
-    const contentAt = offset + RECORD_HEADER_BYTES;
-    const whole = !hasContent(header.type) || contentAt + header.length <= size;
-    if (whole && (await contentIsGood(file, header, contentAt, content))) {
+    const whole = !hasContent(header.type) || offset + RECORD_HEADER_BYTES + header.length <= size;
+    const good = content === undefined || contentIsGood(file, { ...header, offset }, content);
+    if (whole && (await good)) {
       damagedBytes += offset - goodEnd;
       await onRecord({ ...header, offset });
       goodEnd = offset + recordSize(header.type, header.length);
@@ -69,16 +69,16 @@ export async function scanSegment(
   return { goodEnd, damagedBytes };
 }
 
-async function contentIsGood(
+/** Reads and hashes what a record holds. */
+export async function contentIsGood(
   file: SegmentFile,
-  header: RecordHeader,
-  at: number,
-  buffer: Uint8Array | undefined,
+  { type, id, length, offset }: ScannedRecord,
+  buffer = new Uint8Array(length),
 ): Promise<boolean> {
-  if (!hasContent(header.type) || buffer === undefined) return true;
-  const content = buffer.subarray(0, header.length);
-  if ((await file.read(content, at)) !== header.length) return false;
-  return createHash('sha256').update(content).digest('hex') === header.id;
+  if (!hasContent(type)) return true;
+  const content = buffer.subarray(0, length);
+  if ((await file.read(content, offset + RECORD_HEADER_BYTES)) !== length) return false;
+  return createHash('sha256').update(content).digest('hex') === id;
 }
 
 /** Serves record headers out of larger reads. */

@@ -1,4 +1,9 @@
+import type { BlockId } from '../../base/ids.ts';
+import { BlockStoreError } from '../../ports/block-store.ts';
+import type { IndexEntry } from './block-index.ts';
 import type { SegmentFile, SegmentFiles } from './files.ts';
+import { decodeRecordHeader, hasContent, RECORD_HEADER_BYTES } from './format.ts';
+import { storeError } from './store-error.ts';
 
 /** File descriptors kept open for reading; 256 of them reach 64 GiB of blocks without opening a file. */
 const OPEN_SEGMENTS_MAX = 256;
@@ -87,4 +92,34 @@ export class SegmentReaders {
 /** A handle that was only read from has nothing to lose when closing fails. */
 async function closeReader(reader: Reader): Promise<void> {
   await reader.file.then((file) => file.close()).catch(() => {});
+}
+
+/** The content of a block, not compared with its hash. Throws BlockStoreError `corrupt` when its record is not what it must be. */
+export async function readBlock(
+  readers: SegmentReaders,
+  storeId: Uint8Array,
+  id: BlockId,
+  entry: IndexEntry,
+): Promise<Uint8Array> {
+  const bytes = Buffer.allocUnsafeSlow(RECORD_HEADER_BYTES + entry.length);
+  let length: number;
+  try {
+    length = await readers.read(entry.segment, bytes, entry.offset);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EMFILE' || code === 'ENFILE' || code === 'ENOMEM') throw storeError(error);
+    // A sector that cannot be read, or a file that is gone: this copy is lost, another replica has one.
+    throw new BlockStoreError('corrupt', `block ${id} cannot be read`, { cause: error });
+  }
+  const header = decodeRecordHeader(storeId, entry, bytes);
+  if (
+    length !== bytes.length ||
+    header === undefined ||
+    !hasContent(header.type) ||
+    header.id !== id ||
+    header.length !== entry.length
+  ) {
+    throw new BlockStoreError('corrupt', `record of block ${id} is damaged`);
+  }
+  return bytes.subarray(RECORD_HEADER_BYTES);
 }

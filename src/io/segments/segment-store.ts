@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { assert } from '../../base/assert.ts';
 import type { BlockId } from '../../base/ids.ts';
 import { BLOCK_SIZE_BYTES_MAX, SEGMENT_SIZE_BYTES_MAX } from '../../base/limits.ts';
@@ -8,6 +9,7 @@ import {
   BlockStoreError,
   type BlockStoreStats,
   type DeleteOutcome,
+  type StoreInspection,
 } from '../../ports/block-store.ts';
 import type { Timers } from '../../ports/clock.ts';
 import type { KvStore } from '../../ports/kv-store.ts';
@@ -18,10 +20,7 @@ import { Compaction } from './compaction.ts';
 import { DiskSpace } from './disk-space.ts';
 import type { SegmentFiles } from './files.ts';
 import {
-  decodeRecordHeader,
-  hasContent,
   RECORD_DELETE,
-  RECORD_HEADER_BYTES,
   RECORD_MOVE,
   RECORD_PUT,
   RECORD_TOUCH,
@@ -29,9 +28,10 @@ import {
   SEGMENT_HEADER_BYTES,
   STORE_ID_BYTES,
 } from './format.ts';
-import { recoverStore } from './recovery.ts';
+import { Inspection } from './inspection.ts';
+import { type RecoveredStore, recoverStore } from './recovery.ts';
 import type { ScannedRecord } from './scan.ts';
-import { SegmentReaders } from './segment-readers.ts';
+import { readBlock, SegmentReaders } from './segment-readers.ts';
 import { SegmentUsage } from './segment-usage.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { storeError } from './store-error.ts';
@@ -40,6 +40,8 @@ export interface SegmentStoreComponents {
   readonly files: SegmentFiles;
   /** For the index alone; nothing else may use it. The store closes it. */
   readonly kv: KvStore;
+  /** A row of the index is not as it was written. */
+  readonly onIndexDamaged?: (reason: string) => Promise<void>;
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;
@@ -54,6 +56,8 @@ export interface SegmentStoreOptions {
   readonly reserveBytes?: number;
   /** Default: a part of the capacity, so that the room to rewrite one is not much of it. */
   readonly segmentSizeBytesMax?: number;
+  /** Content at the end of the segments that is read and hashed to build the index anew. Default 512 MiB. */
+  readonly rebuildVerifyBytes?: number;
 }
 
 /** Records to read and hash at the next start are fewer than this many bytes. */
@@ -72,7 +76,7 @@ export async function openSegmentStore(
   options: SegmentStoreOptions,
 ): Promise<BlockStore> {
   const { files, kv, logger, timers } = components;
-  const index = new BlockIndex({ kv });
+  const index = new BlockIndex({ kv, onDamaged: components.onIndexDamaged });
   const recovered = await recoverStore({ files, index, logger }, options).catch((error: unknown) => {
     throw storeError(error);
   });
@@ -90,7 +94,6 @@ export async function openSegmentStore(
     { storeId, clusterId, nodeId, segmentSizeBytesMax, lastSegment: recovered.lastSegment },
     recovered,
   );
-  if (recovered.tail !== undefined) await writer.resume(recovered.tail);
   const space = new DiskSpace(
     { files, clock: timers, fileBytes: () => writer.fileBytes },
     {
@@ -104,9 +107,13 @@ export async function openSegmentStore(
     { storeId, segmentSizeBytesMax },
     recovered,
   );
-  await store.start().catch((error: unknown) => {
+  try {
+    if (recovered.tail !== undefined) await writer.resume(recovered.tail);
+    await store.start();
+  } catch (error) {
+    await writer.close().catch(() => {});
     throw storeError(error);
-  });
+  }
   logger.info({ blocks: recovered.blocks, storedBytes: recovered.storedBytes }, 'block store is open');
   return store;
 }
@@ -129,6 +136,9 @@ class SegmentStore implements BlockStore {
   readonly #space: DiskSpace;
   readonly #usage = new SegmentUsage();
   readonly #compaction: Compaction;
+  readonly #inspection: Inspection;
+  #unread: boolean;
+  #inspecting: Promise<unknown> = Promise.resolve();
   readonly #storeId: Uint8Array;
   /** Changes of one block take turns. The promises never reject. */
   readonly #busy = new Map<BlockId, Promise<void>>();
@@ -148,7 +158,7 @@ class SegmentStore implements BlockStore {
   constructor(
     components: Parts,
     options: { readonly storeId: Uint8Array; readonly segmentSizeBytesMax: number },
-    counters: { readonly blocks: number; readonly storedBytes: number },
+    recovered: Pick<RecoveredStore, 'blocks' | 'storedBytes' | 'unread' | 'damaged'>,
   ) {
     this.#components = components;
     this.#index = components.index;
@@ -157,8 +167,9 @@ class SegmentStore implements BlockStore {
     const { files, timers, logger, writer, space } = components;
     this.#readers = new SegmentReaders({ files });
     this.#storeId = options.storeId;
-    this.#blocks = counters.blocks;
-    this.#storedBytes = counters.storedBytes;
+    this.#blocks = recovered.blocks;
+    this.#storedBytes = recovered.storedBytes;
+    this.#unread = recovered.unread;
     this.#checkpointedFileBytes = writer.fileBytes;
     this.#committer = new Committer(
       { index: components.index, writer, logger },
@@ -175,9 +186,16 @@ class SegmentStore implements BlockStore {
       space: () => space.forCompaction(),
       checkpoint: () => this.#checkpoint(),
       unread: (segment: number) => this.#readers.retire(segment),
+      damaged: (segment: number) => this.#inspection.isDamaged(segment),
       busy: () => this.#busy.size > this.#moving || this.#reads > 0,
     };
     this.#compaction = new Compaction({ files, writer, usage: this.#usage, timers, logger, store }, options);
+    const evacuate = (id: BlockId, entry: IndexEntry, what: 'block' | 'touch'): Promise<boolean> =>
+      this.#evacuate(id, entry, what);
+    this.#inspection = new Inspection(
+      { files, index: this.#index, writer, usage: this.#usage, logger, store: { ...store, evacuate } },
+      { storeId: options.storeId, damaged: recovered.damaged },
+    );
   }
 
   /** Counts in the background what each segment holds; nothing is compacted before that is known. */
@@ -277,8 +295,22 @@ class SegmentStore implements BlockStore {
     });
   }
 
+  inspect(limit: number): Promise<StoreInspection> {
+    return this.#reading(async () => {
+      await this.#counting;
+      // One after the other.
+      const inspection = this.#inspecting.then(() => this.#inspection.run(limit));
+      this.#inspecting = inspection.catch(() => {});
+      const lost = await inspection;
+      const unread = this.#unread;
+      this.#unread = false;
+      return { ...lost, unread };
+    });
+  }
+
   stats(): Promise<BlockStoreStats> {
     return this.#reading(async () => {
+      const quarantined = await this.#components.files.quarantined();
       const availableBytes = await this.#space.available(Number.POSITIVE_INFINITY);
       const { fileBytes, sizes } = this.#writer;
       const headerBytes = sizes.size * SEGMENT_HEADER_BYTES;
@@ -288,11 +320,13 @@ class SegmentStore implements BlockStore {
         deadBytes: this.#usage.complete ? Math.max(0, fileBytes - headerBytes - this.#usage.liveBytes) : 0,
         capacityBytes: this.#space.capacityBytes,
         availableBytes,
+        quarantinedSegments: quarantined.length,
+        quarantinedBytes: quarantined.reduce((sum, { bytes }) => sum + bytes, 0),
       };
     });
   }
 
-  /** Until the index has been counted, what recovery says: failed writes before a crash can make that wrong by a little. */
+  /** Until the index has been counted, what recovery says, which failed writes can make wrong by a little. */
   #counters(): { blocks: number; storedBytes: number } {
     const { complete, blocks, storedBytes } = this.#usage;
     return complete ? { blocks, storedBytes } : { blocks: this.#blocks, storedBytes: this.#storedBytes };
@@ -316,28 +350,18 @@ class SegmentStore implements BlockStore {
     await this.#components.kv.close();
   }
 
-  async #readRecord(id: BlockId, entry: IndexEntry): Promise<Uint8Array> {
-    const bytes = Buffer.allocUnsafeSlow(RECORD_HEADER_BYTES + entry.length);
-    let length: number;
+  #readRecord(id: BlockId, entry: IndexEntry): Promise<Uint8Array> {
+    return readBlock(this.#readers, this.#storeId, id, entry);
+  }
+
+  /** Undefined: the record is damaged. */
+  async #readable(id: BlockId, entry: IndexEntry): Promise<Uint8Array | undefined> {
     try {
-      length = await this.#readers.read(entry.segment, bytes, entry.offset);
+      return await this.#readRecord(id, entry);
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EMFILE' || code === 'ENFILE' || code === 'ENOMEM') throw storeError(error);
-      // A sector that cannot be read, or a file that is gone: this copy is lost, another replica has one.
-      throw new BlockStoreError('corrupt', `block ${id} cannot be read`, { cause: error });
+      if (error instanceof BlockStoreError && error.code === 'corrupt') return undefined;
+      throw error;
     }
-    const header = decodeRecordHeader(this.#storeId, entry, bytes);
-    if (
-      length !== bytes.length ||
-      header === undefined ||
-      !hasContent(header.type) ||
-      header.id !== id ||
-      header.length !== entry.length
-    ) {
-      throw new BlockStoreError('corrupt', `record of block ${id} is damaged`);
-    }
-    return bytes.subarray(RECORD_HEADER_BYTES);
   }
 
   async #raise(id: BlockId, before: IndexEntry, uploadedAt: number): Promise<void> {
@@ -359,13 +383,28 @@ class SegmentStore implements BlockStore {
         return;
       }
       if (before.segment !== segment || before.offset !== offset) return;
-      const data = await this.#readRecord(id, before).catch((error: unknown) => {
-        if (error instanceof BlockStoreError && error.code === 'corrupt') return undefined;
-        throw error;
-      });
+      const data = await this.#readable(id, before);
       if (data !== undefined) await this.#append({ type: RECORD_MOVE, id, length, uploadedAt, before }, data);
     }).finally(() => {
       this.#moving--;
+    });
+  }
+
+  /** Of a damaged segment, for the inspection. */
+  #evacuate(id: BlockId, seen: IndexEntry, what: 'block' | 'touch'): Promise<boolean> {
+    return this.#exclusive(id, async () => {
+      const before = await this.#index.get(id);
+      if (before?.segment !== seen.segment || before.offset !== seen.offset) return true;
+      const { length, uploadedAt } = before;
+      if (what === 'touch') {
+        if (before.touchSegment === seen.touchSegment)
+          await this.#append({ type: RECORD_TOUCH, id, length, uploadedAt, before });
+        return true;
+      }
+      const data = await this.#readable(id, before);
+      if (data === undefined || createHash('sha256').update(data).digest('hex') !== id) return false;
+      await this.#append({ type: RECORD_MOVE, id, length, uploadedAt, before }, data);
+      return true;
     });
   }
 

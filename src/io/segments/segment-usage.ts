@@ -1,9 +1,11 @@
 import type { BlockIndex, IndexEntry } from './block-index.ts';
-import { RECORD_PUT, RECORD_TOUCH, recordSize } from './format.ts';
+import { RECORD_HEADER_BYTES, RECORD_PUT, RECORD_TOUCH, recordSize } from './format.ts';
 
 /** What the index refers to: how many bytes of each segment, the rest of which is dead, and how much altogether. */
 export class SegmentUsage {
   readonly #live = new Map<number, number>();
+  /** Where the last live record of each segment ends, at least: what dies does not lower it. */
+  readonly #ends = new Map<number, number>();
   #liveBytes = 0;
   #blocks = 0;
   #storedBytes = 0;
@@ -29,6 +31,12 @@ export class SegmentUsage {
 
   live(segment: number): number {
     return this.#live.get(segment) ?? 0;
+  }
+
+  /** Segments that the index refers to, with the least size that their files must have. */
+  *wanted(): Iterable<{ readonly segment: number; readonly end: number }> {
+    for (const [segment, live] of this.#live)
+      if (live > 0) yield { segment, end: this.#ends.get(segment) ?? 0 };
   }
 
   /** An entry of the index was replaced by another. */
@@ -58,11 +66,16 @@ export class SegmentUsage {
 
   removed(segment: number): void {
     this.#live.delete(segment);
+    this.#ends.delete(segment);
   }
 
   #count(entry: IndexEntry, sign: 1 | -1): void {
     this.#blocks += sign;
     this.#storedBytes += sign * entry.length;
+    if (sign > 0) {
+      const end = entry.offset + RECORD_HEADER_BYTES + entry.length;
+      this.#ends.set(entry.segment, Math.max(this.#ends.get(entry.segment) ?? 0, end));
+    }
     this.#add(entry.segment, sign * recordSize(RECORD_PUT, entry.length));
     if (entry.touchSegment !== 0) this.#add(entry.touchSegment, sign * recordSize(RECORD_TOUCH, 0));
   }

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { CliError } from '../../../src/cli/cli-error.ts';
 import { saveCluster, type UpFlags, upOptions } from '../../../src/cli/commands/up-options.ts';
 import { claimDataDirectory } from '../../../src/cli/identity.ts';
 import { readCluster, readRun, removeRun, runningProcesses, writeRun } from '../../../src/cli/run-state.ts';
@@ -141,6 +142,27 @@ describe('the record of running processes', () => {
 });
 
 describe('the identity of a data directory', () => {
+  it('with any bit of it flipped is refused, or still the same', () => {
+    const identity = { clusterId: 'cluster', serverId: 's1' };
+    claimDataDirectory(dir, identity);
+    const file = path.join(dir, 'ringfs.json');
+    const good = readFileSync(file);
+    let refused = 0;
+    for (let bit = 0; bit < 8 * good.length; bit++) {
+      const bad = Buffer.from(good);
+      bad[bit >> 3]! ^= 1 << (bit & 7);
+      writeFileSync(file, bad);
+      try {
+        claimDataDirectory(dir, identity);
+        assert.deepEqual(JSON.parse(bad.toString()), JSON.parse(good.toString()), `bit ${bit}`);
+      } catch (error) {
+        assert.ok(error instanceof CliError && error.hint !== undefined, `bit ${bit}: ${String(error)}`);
+        refused++;
+      }
+    }
+    assert.ok(refused > 6 * good.length);
+  });
+
   const identity = { clusterId: 'c1', serverId: 's1' };
 
   it('is claimed once, also where other files are, and then checked', () => {

@@ -46,6 +46,18 @@ export namespace BlockErrorCode {
   export type UNRECOGNIZED = typeof BlockErrorCode.UNRECOGNIZED;
 }
 
+export const CopyState = { UNSPECIFIED: 0, GOOD: 1, MISSING: 2, CORRUPT: 3, UNRECOGNIZED: -1 } as const;
+
+export type CopyState = typeof CopyState[keyof typeof CopyState];
+
+export namespace CopyState {
+  export type UNSPECIFIED = typeof CopyState.UNSPECIFIED;
+  export type GOOD = typeof CopyState.GOOD;
+  export type MISSING = typeof CopyState.MISSING;
+  export type CORRUPT = typeof CopyState.CORRUPT;
+  export type UNRECOGNIZED = typeof CopyState.UNRECOGNIZED;
+}
+
 export interface BlockRequest {
   id: number;
   body:
@@ -58,6 +70,7 @@ export interface BlockRequest {
     | { $case: "info"; value: NodeInfoRequest }
     | { $case: "hello"; value: BlockHello }
     | { $case: "delete"; value: DeleteBlocks }
+    | { $case: "verify"; value: VerifyBlocks }
     | undefined;
 }
 
@@ -74,6 +87,7 @@ export interface BlockReply {
     | { $case: "hello"; value: BlockHelloReply }
     | { $case: "error"; value: BlockError }
     | { $case: "delete"; value: DeleteReply }
+    | { $case: "verify"; value: VerifyReply }
     | undefined;
 }
 
@@ -141,6 +155,19 @@ export interface DeleteReply {
   deletedBytes: number;
   /** uploaded at `before` or later */
   kept: number;
+}
+
+/**
+ * Read and hash the copies here. What is found bad is left alone, unless `heal`: then missing and bad copies are fetched from other
+ * nodes first, and the states are those afterwards.
+ */
+export interface VerifyBlocks {
+  blockIds: Uint8Array[];
+  heal: boolean;
+}
+
+export interface VerifyReply {
+  states: CopyState[];
 }
 
 export interface HasReply {
@@ -260,7 +287,40 @@ export interface NodeInfo {
     | undefined;
   /** by garbage collection, since the start */
   deletedBlocks?: number | undefined;
-  deletedBytes?: number | undefined;
+  deletedBytes?:
+    | number
+    | undefined;
+  /** known to be bad and not replaced yet: no other node has given a good one */
+  badCopies?: number | undefined;
+  scrub?:
+    | ScrubStatus
+    | undefined;
+  /** set aside, because their files are damaged */
+  quarantinedSegments?: number | undefined;
+  quarantinedBytes?: number | undefined;
+}
+
+export interface ScrubStatus {
+  /** a pass is under way, otherwise it waits for the next */
+  running: boolean;
+  /** part of the identifiers that the pass under way has behind it, 0 to 1 */
+  position: number;
+  /** of the pass under way */
+  passBlocks: number;
+  passBytes: number;
+  /** finished since the start of the process, as what follows */
+  passes: number;
+  /** copies that were bad or gone */
+  found: number;
+  /** of these, replaced */
+  healed: number;
+  /** of the last pass that was finished */
+  lastPassBlocks: number;
+  lastPassBad: number;
+  lastPassTookMs: number;
+  /** Unix time; 0: none yet */
+  lastPassEndedSec: number;
+  rateBytesPerSecond: number;
 }
 
 function createBaseBlockRequest(): BlockRequest {
@@ -299,6 +359,9 @@ export const BlockRequest: MessageFns<BlockRequest> = {
         break;
       case "delete":
         DeleteBlocks.encode(message.body.value, writer.uint32(82).fork()).join();
+        break;
+      case "verify":
+        VerifyBlocks.encode(message.body.value, writer.uint32(162).fork()).join();
         break;
     }
     return writer;
@@ -397,6 +460,14 @@ export const BlockRequest: MessageFns<BlockRequest> = {
             message.body = { $case: "delete", value: DeleteBlocks.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.body = { $case: "verify", value: VerifyBlocks.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -449,6 +520,9 @@ export const BlockReply: MessageFns<BlockReply> = {
         break;
       case "delete":
         DeleteReply.encode(message.body.value, writer.uint32(90).fork()).join();
+        break;
+      case "verify":
+        VerifyReply.encode(message.body.value, writer.uint32(162).fork()).join();
         break;
     }
     return writer;
@@ -553,6 +627,14 @@ export const BlockReply: MessageFns<BlockReply> = {
             }
 
             message.body = { $case: "delete", value: DeleteReply.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.body = { $case: "verify", value: VerifyReply.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -1157,6 +1239,123 @@ export const DeleteReply: MessageFns<DeleteReply> = {
 
             message.kept = reader.uint32();
             continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVerifyBlocks(): VerifyBlocks {
+  return { blockIds: [], heal: false };
+}
+
+export const VerifyBlocks: MessageFns<VerifyBlocks> = {
+  encode(message: VerifyBlocks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.blockIds) {
+      writer.uint32(10).bytes(v!);
+    }
+    if (message.heal !== false) {
+      writer.uint32(16).bool(message.heal);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyBlocks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyBlocks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.blockIds.push(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.heal = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVerifyReply(): VerifyReply {
+  return { states: [] };
+}
+
+export const VerifyReply: MessageFns<VerifyReply> = {
+  encode(message: VerifyReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.states.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.states) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VerifyReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVerifyReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.states.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.states.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
@@ -2018,6 +2217,10 @@ function createBaseNodeInfo(): NodeInfo {
     deadBytes: undefined,
     deletedBlocks: undefined,
     deletedBytes: undefined,
+    badCopies: undefined,
+    scrub: undefined,
+    quarantinedSegments: undefined,
+    quarantinedBytes: undefined,
   };
 }
 
@@ -2079,6 +2282,18 @@ export const NodeInfo: MessageFns<NodeInfo> = {
     }
     if (message.deletedBytes !== undefined) {
       writer.uint32(152).uint64(message.deletedBytes);
+    }
+    if (message.badCopies !== undefined) {
+      writer.uint32(320).uint64(message.badCopies);
+    }
+    if (message.scrub !== undefined) {
+      ScrubStatus.encode(message.scrub, writer.uint32(330).fork()).join();
+    }
+    if (message.quarantinedSegments !== undefined) {
+      writer.uint32(336).uint64(message.quarantinedSegments);
+    }
+    if (message.quarantinedBytes !== undefined) {
+      writer.uint32(344).uint64(message.quarantinedBytes);
     }
     return writer;
   },
@@ -2246,6 +2461,218 @@ export const NodeInfo: MessageFns<NodeInfo> = {
             }
 
             message.deletedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 40: {
+            if (tag !== 320) {
+              break;
+            }
+
+            message.badCopies = longToNumber(reader.uint64());
+            continue;
+          }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.scrub = ScrubStatus.decode(reader, reader.uint32());
+            continue;
+          }
+          case 42: {
+            if (tag !== 336) {
+              break;
+            }
+
+            message.quarantinedSegments = longToNumber(reader.uint64());
+            continue;
+          }
+          case 43: {
+            if (tag !== 344) {
+              break;
+            }
+
+            message.quarantinedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseScrubStatus(): ScrubStatus {
+  return {
+    running: false,
+    position: 0,
+    passBlocks: 0,
+    passBytes: 0,
+    passes: 0,
+    found: 0,
+    healed: 0,
+    lastPassBlocks: 0,
+    lastPassBad: 0,
+    lastPassTookMs: 0,
+    lastPassEndedSec: 0,
+    rateBytesPerSecond: 0,
+  };
+}
+
+export const ScrubStatus: MessageFns<ScrubStatus> = {
+  encode(message: ScrubStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.running !== false) {
+      writer.uint32(8).bool(message.running);
+    }
+    if (message.position !== 0) {
+      writer.uint32(17).double(message.position);
+    }
+    if (message.passBlocks !== 0) {
+      writer.uint32(24).uint64(message.passBlocks);
+    }
+    if (message.passBytes !== 0) {
+      writer.uint32(32).uint64(message.passBytes);
+    }
+    if (message.passes !== 0) {
+      writer.uint32(40).uint64(message.passes);
+    }
+    if (message.found !== 0) {
+      writer.uint32(48).uint64(message.found);
+    }
+    if (message.healed !== 0) {
+      writer.uint32(56).uint64(message.healed);
+    }
+    if (message.lastPassBlocks !== 0) {
+      writer.uint32(64).uint64(message.lastPassBlocks);
+    }
+    if (message.lastPassBad !== 0) {
+      writer.uint32(72).uint64(message.lastPassBad);
+    }
+    if (message.lastPassTookMs !== 0) {
+      writer.uint32(80).uint64(message.lastPassTookMs);
+    }
+    if (message.lastPassEndedSec !== 0) {
+      writer.uint32(88).uint64(message.lastPassEndedSec);
+    }
+    if (message.rateBytesPerSecond !== 0) {
+      writer.uint32(96).uint64(message.rateBytesPerSecond);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScrubStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScrubStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.running = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.position = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.passBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.passBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.passes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.found = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.healed = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.lastPassBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.lastPassBad = longToNumber(reader.uint64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.lastPassTookMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.lastPassEndedSec = longToNumber(reader.uint64());
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.rateBytesPerSecond = longToNumber(reader.uint64());
             continue;
           }
         }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { open, readFile, stat, truncate, unlink, writeFile } from 'node:fs/promises';
+import { readFile, stat, truncate, unlink, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { seededRandom } from '../../../../src/base/random.ts';
 import type { BlockStore } from '../../../../src/ports/block-store.ts';
+import { flipByte } from '../../../support/flip-byte.ts';
 import { ioError, SegmentFixture } from '../../../support/segment-fixture.ts';
 import { type TestBlock, testBlock, testBlocks } from '../../../support/test-blocks.ts';
 
@@ -27,15 +28,6 @@ async function assertHolds(store: BlockStore, blocks: readonly TestBlock[]): Pro
     assert.ok(data !== undefined, `block ${b.id} is missing`);
     assert.ok(Buffer.from(b.data).equals(data), `block ${b.id} differs`);
   }
-}
-
-async function flipByte(path: string, offset: number): Promise<void> {
-  const file = await open(path, 'r+');
-  const byte = new Uint8Array(1);
-  await file.read(byte, 0, 1, offset);
-  byte[0]! ^= 0xff;
-  await file.write(byte, 0, 1, offset);
-  await file.close();
 }
 
 describe('segment store', () => {
@@ -123,7 +115,55 @@ describe('segment store', () => {
       await store.close();
     }));
 
-  it('drops an index that belongs to other segments', () =>
+  it('rebuilds from headers, and says that the content was not read', () =>
+    withFixture(async (fixture) => {
+      const blocks = testBlocks(40);
+      let store = await fixture.open(SMALL);
+      await putAll(store, blocks);
+      await store.close();
+      await flipByte(fixture.path(1), 256 + 64 + 100);
+      fixture.kv.rows.clear();
+      store = await fixture.open({ ...SMALL, rebuildVerifyBytes: 1 });
+      assert.equal((await store.stats()).blocks, 40);
+      assert.equal((await store.inspect(10)).unread, true);
+      assert.equal((await store.inspect(10)).unread, false, 'told once');
+      await store.close();
+      fixture.kv.rows.clear();
+      store = await fixture.open(SMALL);
+      assert.equal((await store.stats()).blocks, 39, 'in a small store all content is read');
+      assert.equal((await store.inspect(10)).unread, false);
+      await store.close();
+    }));
+
+  it('takes no bad copy for a good one when it rebuilds from headers', () =>
+    withFixture(async (fixture) => {
+      const blocks = testBlocks(30);
+      const [block] = blocks as [TestBlock, ...TestBlock[]];
+      let store = await fixture.open(SMALL);
+      for (const { id, data } of blocks) await store.put(id, data);
+      const first = await readFile(fixture.path(1));
+      // Its segment is compacted, but is back after a crash; and the copy that was written meanwhile was torn.
+      for (const { id } of blocks.slice(1, 14)) await store.delete(id);
+      await store.reclaim();
+      await assert.rejects(stat(fixture.path(1)), { code: 'ENOENT' });
+      await store.close();
+      await writeFile(fixture.path(1), first);
+      let torn = 0;
+      for (const segment of [2, 3, 4]) {
+        const image = await readFile(fixture.path(segment)).catch(() => Buffer.alloc(0));
+        const at = image.indexOf(block.data.subarray(0, 100));
+        if (at < 0) continue;
+        await flipByte(fixture.path(segment), at + 10);
+        torn++;
+      }
+      assert.equal(torn, 1);
+      fixture.kv.rows.clear();
+      store = await fixture.open({ ...SMALL, rebuildVerifyBytes: 0 });
+      await assertHolds(store, [block]);
+      await store.close();
+    }));
+
+  it('knows what it has lost when its segments are gone', () =>
     withFixture(async (fixture) => {
       const [a, b] = testBlocks(2) as [TestBlock, TestBlock];
       let store = await fixture.open();
@@ -131,9 +171,14 @@ describe('segment store', () => {
       await store.close();
       await unlink(fixture.path(1));
       store = await fixture.open();
-      assert.equal(await store.get(a.id), undefined);
+      await assert.rejects(store.get(a.id), { code: 'corrupt' });
+      assert.deepEqual(await store.inspect(10), { lost: [a.id], more: false, unread: false });
       await store.put(b.id, b.data);
       await assertHolds(store, [b]);
+      await store.delete(a.id);
+      await store.put(a.id, a.data);
+      assert.deepEqual(await store.inspect(10), { lost: [], more: false, unread: false });
+      await assertHolds(store, [a, b]);
       await store.close();
     }));
 
