@@ -1,5 +1,11 @@
 import type { Random } from '../base/random.ts';
-import type { BlockNodeReportReply, MetaReply, MetaRequest, Topology } from '../gen/ringfs/v1/meta.ts';
+import type {
+  BlockNodeReport,
+  BlockNodeReportReply,
+  MetaReply,
+  MetaRequest,
+  Topology,
+} from '../gen/ringfs/v1/meta.ts';
 import type { BlockCopy, BlockNodeInfo } from '../gen/ringfs/v1/namespace.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -36,8 +42,11 @@ export class MetaObserver {
   }
 
   /** Tells the leader of this block node. Throws when no leader answers. */
-  async report(node: BlockNodeInfo): Promise<BlockNodeReportReply> {
-    const reply = await this.#ask({ $case: 'blockNodeReport', value: { node } });
+  async report(
+    node: BlockNodeInfo,
+    details: Omit<BlockNodeReport, 'node'> = {},
+  ): Promise<BlockNodeReportReply> {
+    const reply = await this.#ask({ $case: 'blockNodeReport', value: { node, ...details } });
     if (reply.$case !== 'blockNodeReport') throw new Error(`unexpected answer ${reply.$case}`);
     return reply.value;
   }

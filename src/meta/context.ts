@@ -5,6 +5,7 @@ import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { GarbageOptions, Leadership } from './leadership.ts';
+import type { HasCopies } from './removal-cost.ts';
 import type { Replica } from './replica.ts';
 import type { Session } from './sessions.ts';
 
@@ -18,6 +19,8 @@ export interface MetaServerComponents {
   readonly logger: Logger;
   /** Without it nothing is collected. */
   readonly garbage?: GarbageOptions;
+  /** Without it block nodes are not managed from here. */
+  readonly hasCopies?: HasCopies;
 }
 
 /** What any request has at hand. */

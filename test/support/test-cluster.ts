@@ -18,6 +18,7 @@ export interface ServerStatusJson {
   readonly address: string;
   readonly roles: readonly string[];
   readonly health: string;
+  readonly detail: string;
   readonly raft: { role: string; term: number; commitIndex: number; appliedIndex: number } | null;
   readonly ring: {
     joined: boolean;

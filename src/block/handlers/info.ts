@@ -1,10 +1,11 @@
 import { BLOCK_SIZE_BYTES_MAX } from '../../base/limits.ts';
 import type { NodeInfo, NodeInfoRequest } from '../../gen/ringfs/v1/block.ts';
+import { BlockNodeMode } from '../../gen/ringfs/v1/namespace.ts';
 import type { BlockContext } from '../context.ts';
 import { memberToWire } from '../wire.ts';
 
 export async function nodeInfo(context: BlockContext, request: NodeInfoRequest): Promise<NodeInfo> {
-  const { nodeId, address, clusterId, ring, local, repair } = context;
+  const { nodeId, address, clusterId, ring, local, repair, registry, domain, replicas } = context;
   const stats = await local.store.stats();
   return {
     nodeId,
@@ -25,6 +26,12 @@ export async function nodeInfo(context: BlockContext, request: NodeInfoRequest):
     deadBytes: stats.deadBytes,
     deletedBlocks: local.deleted.blocks,
     deletedBytes: local.deleted.bytes,
+    domain,
+    mode: registry.own?.mode ?? BlockNodeMode.UNSPECIFIED,
+    drain: await repair.drainProgress(),
+    repair: repair.progress(),
+    domains: registry.domains,
+    replicas,
     readOnly: stats.availableBytes < BLOCK_SIZE_BYTES_MAX,
   };
 }

@@ -1,7 +1,8 @@
 import { unreachable } from '../../base/assert.ts';
 import { plainBytes } from '../../base/bytes.ts';
 import { Command } from '../../gen/ringfs/v1/namespace.ts';
-import { initCluster, registerBlockNode } from './cluster.ts';
+import { registerBlockNode, setBlockNodeMode } from './block-nodes.ts';
+import { initCluster } from './cluster.ts';
 import { applyCommit } from './commit.ts';
 import { reapOrphan } from './orphans.ts';
 import { refused } from './outcome.ts';
@@ -56,6 +57,8 @@ function dispatch(rows: Rows, index: number, { body }: Command): ApplyOutcome {
       return markBlocks(rows, index, body.value);
     case 'dropBlocks':
       return dropBlocks(rows, index, body.value);
+    case 'setBlockNodeMode':
+      return setBlockNodeMode(rows, index, body.value);
     case undefined:
       return refused(index, 'EINVAL', 'not a command');
     default:
