@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { unreachable } from '../base/assert.ts';
 import {
   BLOCK_GETS_IN_FLIGHT_MAX,
@@ -11,7 +10,6 @@ import {
   VIRTUAL_NODES_DEFAULT,
 } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
-import { type Position, toPosition } from '../core/chord/identifiers.ts';
 import { BlockErrorCode, type BlockReply, type BlockRequest, type NodeInfo } from '../gen/ringfs/v1/block.ts';
 import type { BlockNodeState } from '../gen/ringfs/v1/meta.ts';
 import { BlockNodeMode, type DrainProgress } from '../gen/ringfs/v1/namespace.ts';
@@ -39,6 +37,7 @@ import { Replication } from './replication.ts';
 import { RingDriver } from './ring-driver.ts';
 import { Scrub } from './scrub.ts';
 import { Semaphore } from './semaphore.ts';
+import { virtualPositions } from './virtual-positions.ts';
 import { errorReply, expectedErrorReply, type ReplyBody, type RequestBody } from './wire.ts';
 
 export interface BlockServerComponents {
@@ -227,11 +226,4 @@ export class BlockServer {
         return unreachable(body);
     }
   }
-}
-
-/** Where the virtual nodes of a node lie: the same at every start. */
-export function virtualPositions(nodeId: string, count: number): Position[] {
-  return Array.from({ length: count }, (_, k) =>
-    toPosition(createHash('sha256').update(`${nodeId}/${k}`).digest('hex')),
-  );
 }

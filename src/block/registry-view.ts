@@ -2,6 +2,7 @@ import { type Placement, placementOf } from '../core/chord/placement.ts';
 import type { BlockNodeState } from '../gen/ringfs/v1/meta.ts';
 import { BlockNodeMode } from '../gen/ringfs/v1/namespace.ts';
 import type { Logger } from '../ports/logger.ts';
+import { virtualPositions } from './virtual-positions.ts';
 
 export interface RegistryViewOptions {
   readonly nodeId: string;
@@ -27,14 +28,19 @@ export class RegistryView {
     this.#checkDomains();
     const placed = nodes.flatMap((node) => {
       if (node.info === undefined) return [];
-      const { id, domain } = node.info;
-      return [{ nodeId: id, domain: domain === '' ? undefined : domain, takesBlocks: takesBlocks(node) }];
+      const { id, domain, virtualNodes } = node.info;
+      const given = domain === '' ? undefined : domain;
+      return [{ nodeId: id, domain: given, takesBlocks: takesBlocks(node), virtualNodes }];
     });
     placed.sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
-    const key = JSON.stringify(placed.map((node) => [node.nodeId, node.domain, node.takesBlocks]));
+    const key = JSON.stringify(placed.map((node) => Object.values(node)));
     if (key === this.#key) return undefined;
     this.#key = key;
-    return placementOf(placed);
+    const located = placed.map(({ virtualNodes, ...node }) => ({
+      ...node,
+      positions: virtualPositions(node.nodeId, virtualNodes),
+    }));
+    return placementOf(located, this.#options.replicas);
   }
 
   /** Highest placed_at of the rows. */

@@ -23,8 +23,8 @@ export function closestOwn(nodes: readonly VirtualNode[], key: Position): Virtua
 }
 
 /**
- * The owners of `key`: going clockwise from it, the first `count` distinct machines that take blocks, of different failure domains
- * if the first PLACEMENT_MEMBERS_MAX members have so many, else of as many as they have. Known if the successor list of the own
+ * The owners of `key`: going clockwise from it, the first `count` distinct machines that take blocks and do not leave the range to
+ * others, of different failure domains if the first PLACEMENT_MEMBERS_MAX members have so many, else of as many as they have. Known if the successor list of the own
  * virtual node before the key tells, else the member to ask next. Depends on nothing but the ring and `placement`, so that all who
  * know both name the same.
  */
@@ -38,7 +38,8 @@ export function ownersOf(
   const { members, whole } = own.successors;
   const first = firstAtOrBehind(own, key);
   if (first === undefined && !whole) return { done: false, nextHop: closestPreceding(nodes, own, key) };
-  const choice = new OwnerChoice<Member>(placement, count);
+  const rangeEnd = first === undefined ? own.self.position : members[first]!.position;
+  const choice = new OwnerChoice<Member>(placement, count, rangeEnd);
   let left = PLACEMENT_MEMBERS_MAX;
   const take = (member: Member): void => {
     if (left-- > 0 && !choice.settled) choice.take(member);
@@ -55,7 +56,6 @@ export function ownersOf(
   if (!choice.settled && !whole && left > 0 && previous.nodeId !== own.self.nodeId) {
     return { done: false, nextHop: previous };
   }
-  const rangeEnd = first === undefined ? own.self.position : members[first]!.position;
   return { done: true, owners: choice.owners, rangeStart: previous.position, rangeEnd };
 }
 

@@ -131,8 +131,8 @@ class Coverage {
   readonly #domains = new Set<string>();
 
   constructor(rules: SuccessorListRules) {
-    this.#distinctNodes = rules.distinctNodes;
     this.#placement = rules.placement ?? ANYWHERE;
+    this.#distinctNodes = rules.distinctNodes + this.#placement.spare;
     // Without domains, machines are what counts.
     this.#domainsWanted = Math.min(rules.distinctNodes, this.#placement.domains ?? 0);
   }

@@ -22,8 +22,8 @@ const MODES: ReadonlySet<BlockNodeMode> = new Set([
 /** The row of a node that reports `node` at `index`. What was decided about it stays. */
 export function reportedRow(row: BlockNodeRow | undefined, node: BlockNodeInfo, index: number): BlockNodeRow {
   if (row === undefined) return { node, version: index, placedAt: index };
-  const placedAt = row.node?.domain === node.domain ? row.placedAt : index;
-  return { ...row, node, version: index, placedAt };
+  const same = row.node?.domain === node.domain && row.node?.virtualNodes === node.virtualNodes;
+  return { ...row, node, version: index, placedAt: same ? row.placedAt : index };
 }
 
 /** The row after an operator's decision. */

@@ -113,7 +113,7 @@ export interface BlockNodeRow {
   mode?:
     | BlockNodeMode
     | undefined;
-  /** commit index that last changed where blocks belong: made the row, or set mode or domain */
+  /** commit index that last changed where blocks belong: made the row, or set mode, domain or virtual nodes */
   placedAt?: number | undefined;
 }
 

@@ -1,41 +1,12 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { seededRandom } from '../../../../src/base/random.ts';
-import { type Position, toPosition } from '../../../../src/core/chord/identifiers.ts';
+import type { Position } from '../../../../src/core/chord/identifiers.ts';
 import { ownersOf, PLACEMENT_MEMBERS_MAX } from '../../../../src/core/chord/owners.ts';
 import { type PlacedNode, type Placement, placementOf } from '../../../../src/core/chord/placement.ts';
 import type { Member } from '../../../../src/core/chord/types.ts';
-import { type VirtualNode, virtualNode } from '../../../../src/core/chord/virtual-node.ts';
-
-const positionOf = (text: string): Position => toPosition(createHash('sha256').update(text).digest('hex'));
-
-function membersOf(nodes: readonly string[], virtualNodes: number): Member[] {
-  return nodes
-    .flatMap((nodeId) =>
-      Array.from({ length: virtualNodes }, (_, k) => ({
-        position: positionOf(`${nodeId}/${k}`),
-        nodeId,
-        address: nodeId,
-      })),
-    )
-    .sort((a, b) => (a.position < b.position ? -1 : 1));
-}
-
-/** The virtual nodes of one machine with lists of `length` members. */
-function machine(members: readonly Member[], nodeId: string, length: number): VirtualNode[] {
-  return members.flatMap((self, at) => {
-    if (self.nodeId !== nodeId) return [];
-    const node = virtualNode(self, 0, 0);
-    const others = Array.from(
-      { length: members.length - 1 },
-      (_, i) => members[(at + 1 + i) % members.length]!,
-    );
-    node.successors = { members: others.slice(0, length), whole: length >= others.length };
-    return [node];
-  });
-}
+import { machine, membersOf, positionOf } from '../../../support/static-ring.ts';
 
 /** As a client does: from node to node until one knows. */
 function ask(
