@@ -88,16 +88,21 @@ export class BlockCluster {
     }
   }
 
-  /** Every node learns from the registry that all started ones are there and alive, apart from what `changes` says of some. */
+  /**
+   * Nodes learn from the registry that all started ones are there and alive, apart from what `changes` says of some; all nodes, or
+   * only these.
+   */
   tellRegistry(
     changes: Readonly<Record<string, Partial<BlockNodeState> & { readonly domain?: string }>> = {},
+    told: readonly string[] = [...this.nodes.keys()],
   ): void {
     const states = [...this.nodes.values()].map(({ name, address }): BlockNodeState => {
       const { domain, ...change } = changes[name] ?? {};
-      const info = { id: name, address, capacityBytes: 0, usedBytes: 0, virtualNodes: 8, domain };
+      const virtualNodes = this.#options.virtualNodes ?? 8;
+      const info = { id: name, address, capacityBytes: 0, usedBytes: 0, virtualNodes, domain };
       return { info, alive: true, ...change };
     });
-    for (const { server } of this.nodes.values()) server.setRegistry(states);
+    for (const name of told) this.node(name).server.setRegistry(states);
   }
 
   node(name: string): ClusterNode {
