@@ -409,6 +409,13 @@ export const REPAIR_COPIES_IN_FLIGHT_MAX = 4;
 /** Blocks compared with the other owners at one time, and the pause after each such page. */
 export const REPAIR_PAGE_BLOCKS = 512;
 export const REPAIR_PAGE_PAUSE_MS = 20;
+/** Bytes that a node's repair sends per second, and while clients have been served by it in the last REPAIR_GIVES_WAY_MS: a small part
+ * of what its disk and network can do. */
+export const REPAIR_BYTES_PER_SECOND_MAX = 64 * MIB;
+export const REPAIR_BYTES_PER_SECOND_BUSY = 16 * MIB;
+export const REPAIR_GIVES_WAY_MS = 1000;
+/** A draining node walks over its blocks again after this long, or as long as the walk took, to see what is left. */
+export const DRAIN_WALK_INTERVAL_MS = 1000;
 /** A walk starts this long after the last change of the ring, and this long after the previous walk. */
 export const REPAIR_DEBOUNCE_MS = 2000;
 export const REPAIR_INTERVAL_MS = 60_000;

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { unreachable } from '../base/assert.ts';
 import {
   BLOCK_GETS_IN_FLIGHT_MAX,
@@ -12,8 +11,9 @@ import {
   VIRTUAL_NODES_DEFAULT,
 } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
-import { type Position, toPosition } from '../core/chord/identifiers.ts';
 import { BlockErrorCode, type BlockReply, type BlockRequest, type NodeInfo } from '../gen/ringfs/v1/block.ts';
+import type { BlockNodeState } from '../gen/ringfs/v1/meta.ts';
+import { BlockNodeMode, type DrainProgress } from '../gen/ringfs/v1/namespace.ts';
 import type { BlockStore } from '../ports/block-store.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -30,13 +30,16 @@ import { handlePut } from './handlers/put.ts';
 import { handleRing } from './handlers/ring.ts';
 import { handleVerify } from './handlers/verify.ts';
 import { LocalBlocks } from './local-blocks.ts';
+import { Pace } from './pace.ts';
 import { Peers } from './peers.ts';
 import { Reconcile, type ReconcileComponents } from './reconcile.ts';
+import { RegistryView } from './registry-view.ts';
 import { Repair } from './repair.ts';
 import { Replication } from './replication.ts';
 import { RingDriver } from './ring-driver.ts';
 import { Scrub } from './scrub.ts';
 import { Semaphore } from './semaphore.ts';
+import { virtualPositions } from './virtual-positions.ts';
 import { errorReply, expectedErrorReply, type ReplyBody, type RequestBody } from './wire.ts';
 
 export interface BlockServerComponents {
@@ -59,6 +62,8 @@ export interface BlockServerOptions {
   readonly seeds: () => readonly string[];
   readonly replicas?: number;
   readonly virtualNodes?: number;
+  /** Name shared by nodes that can fail together. */
+  readonly domain?: string | undefined;
   /** Pause between two passes of the scrubber. */
   readonly scrubIntervalMs?: number;
   /** What it reads. */
@@ -73,6 +78,7 @@ export class BlockServer {
   readonly #peers: Peers;
   readonly #ring: RingDriver;
   readonly #repair: Repair;
+  readonly #registry: RegistryView;
   readonly #scrub: Scrub;
   readonly #reconcile: Reconcile | undefined;
   readonly #context: BlockContext;
@@ -100,7 +106,9 @@ export class BlockServer {
       { nodeId, address, positions, replicas, seeds, onChange: () => this.#repair.ringChanged() },
     );
     const ring = this.#ring;
-    this.#repair = new Repair({ ring, peers, local, timers, logger }, { nodeId, replicas });
+    const pace = new Pace({ timers });
+    this.#registry = new RegistryView({ logger }, { nodeId, replicas });
+    this.#repair = new Repair({ ring, peers, local, pace, timers, logger }, { nodeId, replicas });
     const repair = this.#repair;
     this.#scrub = new Scrub(
       { local, repair, timers, random, logger, joined: () => ring.joined },
@@ -122,7 +130,10 @@ export class BlockServer {
     );
     const gets = new Semaphore(BLOCK_GETS_IN_FLIGHT_MAX, BLOCK_REQUESTS_WAITING_MAX);
     const copyBytes = new Semaphore(BLOCK_PUT_BYTES_IN_FLIGHT_MAX, BLOCK_REQUESTS_WAITING_MAX);
-    this.#context = { nodeId, address, clusterId, ring, local, replication, repair, scrub, gets, copyBytes };
+    const { domain } = options;
+    const registry = this.#registry;
+    const own = { nodeId, address, clusterId, domain, replicas };
+    this.#context = { ...own, ring, local, replication, repair, scrub, registry, pace, gets, copyBytes };
   }
 
   /** The service that other nodes and clients connect to. */
@@ -138,6 +149,22 @@ export class BlockServer {
     this.#repair.start();
     this.#scrub.start();
     this.#reconcile?.start();
+  }
+
+  /** What the metadata cluster's registry says of all block nodes: where blocks belong from now on. */
+  setRegistry(nodes: readonly BlockNodeState[]): void {
+    if (this.#state !== 'running') return;
+    const placement = this.#registry.update(nodes);
+    if (placement !== undefined) this.#ring.place(placement);
+    const { own, ownersExpected } = this.#registry;
+    const draining = own?.mode === BlockNodeMode.DRAINING;
+    this.#repair.setDrain(draining, own?.agreed === true, ownersExpected);
+  }
+
+  /** For this node's report to the registry. */
+  async registryDetails(): Promise<{ readonly placedAt: number; readonly drain: DrainProgress | undefined }> {
+    const drain = await this.#repair.drainProgress();
+    return { placedAt: this.#registry.placedAt, drain };
   }
 
   /** Looks for copies without references soon, and gives back the space of deleted ones now. Throws BlockStoreError. */
@@ -209,11 +236,4 @@ export class BlockServer {
         return unreachable(body);
     }
   }
-}
-
-/** Where the virtual nodes of a node lie: the same at every start. */
-export function virtualPositions(nodeId: string, count: number): Position[] {
-  return Array.from({ length: count }, (_, k) =>
-    toPosition(createHash('sha256').update(`${nodeId}/${k}`).digest('hex')),
-  );
 }

@@ -1,4 +1,6 @@
 import type { LocalBlocks } from './local-blocks.ts';
+import type { Pace } from './pace.ts';
+import type { RegistryView } from './registry-view.ts';
 import type { Repair } from './repair.ts';
 import type { Replication } from './replication.ts';
 import type { RingDriver } from './ring-driver.ts';
@@ -15,6 +17,11 @@ export interface BlockContext {
   readonly replication: Replication;
   readonly repair: Repair;
   readonly scrub: Scrub;
+  readonly registry: RegistryView;
+  readonly pace: Pace;
+  readonly replicas: number;
+  /** Failure domain of this node. */
+  readonly domain: string | undefined;
   /** Blocks being read for answers. */
   readonly gets: Semaphore;
   /** Bytes being stored for other nodes. Apart from those for clients, which wait for other nodes' budgets of this kind. */

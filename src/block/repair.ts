@@ -1,5 +1,6 @@
 import type { BlockId } from '../base/ids.ts';
 import {
+  DRAIN_WALK_INTERVAL_MS,
   REPAIR_COPIES_IN_FLIGHT_MAX,
   REPAIR_DEBOUNCE_MS,
   REPAIR_INTERVAL_MS,
@@ -9,9 +10,13 @@ import {
 } from '../base/limits.ts';
 import { isInRange, toPosition } from '../core/chord/identifiers.ts';
 import type { Member } from '../core/chord/types.ts';
+import type { RepairProgress } from '../gen/ringfs/v1/block.ts';
+import type { DrainProgress } from '../gen/ringfs/v1/namespace.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
+import { type Amount, WalkProgress } from './drain.ts';
 import { hashOf, type LocalBlocks } from './local-blocks.ts';
+import type { Pace } from './pace.ts';
 import type { Peers } from './peers.ts';
 import type { DoneAnswer, RingDriver } from './ring-driver.ts';
 import { Semaphore } from './semaphore.ts';
@@ -21,6 +26,7 @@ export interface RepairComponents {
   readonly ring: RingDriver;
   readonly peers: Peers;
   readonly local: LocalBlocks;
+  readonly pace: Pace;
   readonly timers: Timers;
   readonly logger: Logger;
 }
@@ -38,9 +44,26 @@ interface FetchedCopy {
   readonly uploadedAt: number;
 }
 
-interface PageBlock {
+interface Copy {
   readonly id: BlockId;
+  readonly length: number;
+}
+
+interface PageBlock extends Copy {
   readonly owners: readonly Member[];
+}
+
+interface Outcome {
+  /** Copies that this node should have made and could not. */
+  readonly lacking: number;
+  /** All owners have the block now. */
+  readonly everywhere: boolean;
+}
+
+interface PageOutcome {
+  readonly lacking: number;
+  /** Blocks that are not on all of their owners. */
+  readonly left: Amount;
 }
 
 /**
@@ -61,6 +84,10 @@ export class Repair {
   #walkDueMs: number;
   #queueDueMs = Number.POSITIVE_INFINITY;
   #repaired = 0;
+  #sent = { blocks: 0, bytes: 0 };
+  readonly #progress = new WalkProgress();
+  /** Owners that a block has when the ring is whole: with fewer, it is not known to be where it belongs. */
+  #ownersExpected = 1;
   /** Copies that could not be made in the last whole walk, and in the one that is under way. */
   #lackingBefore = 0;
   #lackingNow = 0;
@@ -78,6 +105,31 @@ export class Repair {
 
   get underReplicated(): number {
     return Math.max(this.#lackingBefore, this.#lackingNow, this.#queue.size);
+  }
+
+  /** Whether this node is to hand its blocks over, and whether all nodes place blocks without it by now. */
+  setDrain(draining: boolean, agreed: boolean, ownersExpected: number): void {
+    this.#ownersExpected = Math.max(1, ownersExpected);
+    if (this.#progress.set(draining, agreed)) this.#schedule(0);
+  }
+
+  /** Undefined unless this node drains. */
+  async drainProgress(): Promise<DrainProgress | undefined> {
+    if (!this.#progress.draining) return undefined;
+    const { blocks, storedBytes } = await this.#components.local.store.stats();
+    return this.#progress.progress({ blocks, bytes: storedBytes });
+  }
+
+  progress(): RepairProgress {
+    const { walking, checked, total } = this.#progress;
+    return {
+      walking,
+      checkedBlocks: checked,
+      totalBlocks: total,
+      copiedBlocks: this.#sent.blocks,
+      copiedBytes: this.#sent.bytes,
+      bytesPerSecondMax: this.#components.pace.bytesPerSecond,
+    };
   }
 
   start(): void {
@@ -140,6 +192,7 @@ export class Repair {
         if (this.#components.timers.nowMs() >= this.#walkDueMs) await this.#walk();
       } catch (error) {
         if (signal.aborted) return;
+        this.#progress.abandon();
         this.#components.logger.warn({ error }, 'block repair was interrupted');
         this.#walkDueMs = this.#components.timers.nowMs() + REPAIR_INTERVAL_MS / 4;
       }
@@ -170,10 +223,11 @@ export class Repair {
     for (let i = 0; i < ids.length; i += REPAIR_PAGE_BLOCKS) {
       const page = ids.slice(i, i + REPAIR_PAGE_BLOCKS);
       for (const id of page) this.#queue.delete(id);
-      const held = await this.#components.local.has(page);
-      const absent = page.filter((_, k) => !held[k]);
+      const good = await this.#components.local.has(page);
+      const held = await this.#components.local.store.stat(page.filter((_, k) => good[k]));
+      const absent = page.filter((_, k) => !good[k]);
       const healed = await Promise.all(absent.map((id) => this.heal(id)));
-      const lacking = await this.#repairPage(page.filter((_, k) => held[k]));
+      const { lacking } = await this.#repairPage(held.filter((entry) => entry !== undefined));
       this.#lackingBefore += lacking + healed.filter((ok) => !ok).length;
       await this.#pause();
     }
@@ -186,6 +240,8 @@ export class Repair {
     this.#walkDueMs = Number.POSITIVE_INFINITY;
     this.#lackingNow = 0;
     const repairedBefore = this.#repaired;
+    const stats = await local.store.stats();
+    this.#progress.begin({ blocks: stats.blocks, bytes: stats.storedBytes });
     let after: BlockId | undefined;
     let blocks = 0;
     for (;;) {
@@ -193,9 +249,13 @@ export class Repair {
       if (page.length === 0) break;
       blocks += page.length;
       after = page.at(-1)!.id;
-      this.#lackingNow += await this.#repairPage(page.map((entry) => entry.id));
+      const { lacking, left } = await this.#repairPage(page);
+      this.#lackingNow += lacking;
+      const bytes = page.reduce((sum, { length }) => sum + length, 0);
+      this.#progress.page({ blocks: page.length, bytes }, left);
       await this.#pause();
     }
+    this.#progress.end();
     this.#lackingBefore = this.#lackingNow;
     this.#lackingNow = 0;
     const tookMs = timers.nowMs() - startMs;
@@ -203,24 +263,26 @@ export class Repair {
     logger.info({ blocks, repaired, lacking: this.#lackingBefore, tookMs }, 'walked over all blocks');
     // What is missing is tried again soon; else a walk takes a small part of the time, however many blocks there are.
     const pauseMs = this.#lackingBefore > 0 ? REPAIR_INTERVAL_MS / 4 : REPAIR_INTERVAL_MS;
-    this.#walkDueMs = Math.min(this.#walkDueMs, timers.nowMs() + Math.max(pauseMs, 10 * tookMs));
+    const watched = this.#progress.draining && !this.#progress.done;
+    const delayMs = watched ? Math.max(DRAIN_WALK_INTERVAL_MS, tookMs) : Math.max(pauseMs, 10 * tookMs);
+    this.#walkDueMs = Math.min(this.#walkDueMs, timers.nowMs() + delayMs);
   }
 
   async #pause(): Promise<void> {
     await this.#components.timers.sleep(REPAIR_PAGE_PAUSE_MS, this.#abort.signal);
   }
 
-  /** Resolves with the number of copies that are still lacking. `ids` are in order. */
-  async #repairPage(ids: readonly BlockId[]): Promise<number> {
+  /** `copies` are in the order of their ids. */
+  async #repairPage(copies: readonly Copy[]): Promise<PageOutcome> {
     const { nodeId } = this.#options;
     const blocks: PageBlock[] = [];
     let range: DoneAnswer | undefined;
-    for (const id of ids) {
+    for (const { id, length } of copies) {
       const key = toPosition(id);
       if (range === undefined || !isInRange(range.rangeStart, key, range.rangeEnd)) {
         range = await this.#components.ring.lookup(key, this.#options.replicas);
       }
-      blocks.push({ id, owners: range.owners });
+      blocks.push({ id, length, owners: range.owners });
     }
     const asked = new Map<string, { readonly member: Member; readonly ids: BlockId[] }>();
     for (const { id, owners } of blocks) {
@@ -235,8 +297,12 @@ export class Repair {
     await Promise.all(
       [...asked].map(async ([other, entry]) => presence.set(other, await this.#ask(entry.member, entry.ids))),
     );
-    const lacking = await Promise.all(blocks.map((block) => this.#repairBlock(block, presence)));
-    return lacking.reduce((sum, n) => sum + n, 0);
+    const outcomes = await Promise.all(blocks.map((block) => this.#repairBlock(block, presence)));
+    const left = blocks.filter((_, i) => !outcomes[i]!.everywhere);
+    return {
+      lacking: outcomes.reduce((sum, { lacking }) => sum + lacking, 0),
+      left: { blocks: left.length, bytes: left.reduce((sum, { length }) => sum + length, 0) },
+    };
   }
 
   async #ask(member: Member, ids: readonly BlockId[]): Promise<Presence> {
@@ -254,28 +320,34 @@ export class Repair {
     }
   }
 
-  async #repairBlock({ id, owners }: PageBlock, presence: ReadonlyMap<string, Presence>): Promise<number> {
+  async #repairBlock(
+    { id, length, owners }: PageBlock,
+    presence: ReadonlyMap<string, Presence>,
+  ): Promise<Outcome> {
     const { nodeId } = this.#options;
     // The first owner that has the block sends it to the others; without one, whoever holds it does.
     const has = (member: Member): boolean =>
       member.nodeId === nodeId || presence.get(member.nodeId)?.get(id) === true;
     const sender = owners.find(has);
     const missing = owners.filter((member) => !has(member));
-    if (missing.length === 0) return 0;
-    if (sender !== undefined && sender.nodeId !== nodeId) return 0;
+    if (missing.length === 0) return { lacking: 0, everywhere: owners.length >= this.#ownersExpected };
+    if (sender !== undefined && sender.nodeId !== nodeId) return { lacking: 0, everywhere: false };
     let lacking = 0;
     for (const member of missing) {
       const answered = presence.get(member.nodeId) !== undefined;
-      if (!answered || this.#abort.signal.aborted || !(await this.#copyTo(member, id))) lacking++;
+      if (!answered || this.#abort.signal.aborted || !(await this.#copyTo(member, id, length))) lacking++;
     }
-    return lacking;
+    return { lacking, everywhere: lacking === 0 && owners.length >= this.#ownersExpected };
   }
 
-  async #copyTo(member: Member, id: BlockId): Promise<boolean> {
-    const { local, peers, logger } = this.#components;
+  async #copyTo(member: Member, id: BlockId, length: number): Promise<boolean> {
+    const { local, peers, pace, logger } = this.#components;
     await this.#copying.acquire(1);
     try {
       if (this.#abort.signal.aborted) return false;
+      await pace.take(length, this.#abort.signal);
+      // It may have got the block from somebody else while this one waited for its turn.
+      if ((await this.#ask(member, [id]))?.get(id) === true) return true;
       // The copy is no later upload than its source.
       const [entry] = await local.store.stat([id]);
       const data = await local.getVerified(id);
@@ -292,6 +364,7 @@ export class Repair {
         return false;
       }
       this.#repaired++;
+      this.#sent = { blocks: this.#sent.blocks + 1, bytes: this.#sent.bytes + data.length };
       return true;
     } catch (error) {
       logger.debug({ block: id, to: member.nodeId, error }, 'repair could not send a copy');

@@ -12,6 +12,7 @@ import {
 } from '../base/limits.ts';
 import { ChordNode } from '../core/chord/chord-node.ts';
 import type { Position } from '../core/chord/identifiers.ts';
+import type { Placement } from '../core/chord/placement.ts';
 import type { ChordMessage, ChordReply, ChordRequest, Member, OwnersAnswer } from '../core/chord/types.ts';
 import { BlockErrorCode } from '../gen/ringfs/v1/block.ts';
 import type { TimerHandle, Timers } from '../ports/clock.ts';
@@ -117,6 +118,11 @@ export class RingDriver {
     this.#core.nodeHeard(nodeId);
   }
 
+  /** Where blocks may lie from now on. */
+  place(placement: Placement): void {
+    this.#core.place(placement);
+  }
+
   /** Undefined: there is no such virtual node here. */
   handle(request: ChordRequest): ChordReply | undefined {
     if (!this.#running) return undefined;
@@ -182,12 +188,14 @@ export class RingDriver {
     throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, `no answer about the ring from ${member.nodeId}`);
   }
 
+  /** Nodes that take blocks. */
   #recentNodes(): number {
     const now = this.#components.timers.nowMs();
     for (const [nodeId, lostAtMs] of this.#lost)
       if (now - lostAtMs > RING_RECENT_MS) this.#lost.delete(nodeId);
     const known = this.#core.knownMembers().map((m) => m.nodeId);
-    return new Set([...known, ...this.#present, ...this.#lost.keys()]).size;
+    const recent = new Set([...known, ...this.#present, ...this.#lost.keys()]);
+    return [...recent].filter((nodeId) => this.#core.placement.takesBlocks(nodeId)).length;
   }
 
   /** Whether this process itself stood still: what it did not hear meanwhile says nothing about others. */

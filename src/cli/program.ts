@@ -19,6 +19,7 @@ import { runMetaDump } from './commands/meta-dump.ts';
 import { runMetaLoad } from './commands/meta-load.ts';
 import { runMetaRecover } from './commands/meta-recover.ts';
 import { type MountFlags, runMount } from './commands/mount.ts';
+import { runNodeAdd, runNodeDrain, runNodeList, runNodeRemove } from './commands/node.ts';
 import { runServer } from './commands/server.ts';
 import { SERVER_SETTINGS } from './commands/server-settings.ts';
 import { runStatus } from './commands/status.ts';
@@ -153,6 +154,42 @@ function addCluster(root: Command): void {
   }
 }
 
+function addNode(root: Command): void {
+  const node = root.command('node').description('block nodes: list, drain, remove, and take back');
+  const add = (name: string, description: string, timeout: string): Command =>
+    node
+      .command(name)
+      .description(description)
+      .option(
+        '--servers <addresses>',
+        'servers to ask, as host:port[,host:port...] (default: those of --data)',
+      )
+      .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
+      .option('--timeout <seconds>', timeout, '60')
+      .option('--json', 'print JSON');
+  const waiting = 'give up waiting after so long';
+  add('list', 'block nodes as the leader of the metadata cluster sees them', waiting).action(runNodeList);
+  add(
+    'drain',
+    'have a node hand over its blocks and take no new ones; returns when it may be stopped',
+    'give up when nothing has moved for so long; the node goes on',
+  )
+    .argument('<id>', 'block node')
+    .option('--no-wait', 'return at once')
+    .option('--force', 'even if fewer nodes are left than there are copies, or the node does not answer')
+    .action(runNodeDrain);
+  add('remove', 'forget a node that was drained or is gone for good', waiting)
+    .argument('<id>', 'block node')
+    .option('--force', 'even if blocks are lost or lose copies')
+    .action(runNodeRemove);
+  add('add', 'take back a node that was drained or removed', waiting)
+    .argument('<id>', 'block node')
+    .action(runNodeAdd);
+  for (const command of node.commands) {
+    command.exitOverride().showHelpAfterError(`(ringfs node ${command.name()} --help shows how it is used)`);
+  }
+}
+
 function addMeta(root: Command): void {
   const meta = root.command('meta').description('the metadata as a whole: dump, load, check, recover');
   meta
@@ -273,6 +310,7 @@ export function program(): Command {
     .action(runGc);
   addFsck(root);
   addCluster(root);
+  addNode(root);
   addMeta(root);
   root.exitOverride().showHelpAfterError('(ringfs --help shows the commands)');
   for (const command of root.commands)

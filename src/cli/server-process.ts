@@ -9,7 +9,8 @@ import { MetaObserver } from '../client/meta-observer.ts';
 import { ReadPoints } from '../client/read-points.ts';
 import type { GarbageReply, GarbageRequest, ServerStatus } from '../gen/ringfs/v1/admin.ts';
 import type { NodeInfo } from '../gen/ringfs/v1/block.ts';
-import type { BlockCopy } from '../gen/ringfs/v1/namespace.ts';
+import type { BlockNodeState } from '../gen/ringfs/v1/meta.ts';
+import { type BlockCopy, BlockNodeMode } from '../gen/ringfs/v1/namespace.ts';
 import { blockConnector, metaConnector } from '../io/grpc/connectors.ts';
 import { GrpcRaftTransport } from '../io/grpc/raft-transport.ts';
 import { GrpcServer, ListenError } from '../io/grpc/server.ts';
@@ -24,6 +25,7 @@ import { Dumps, dumpOf } from '../meta/maintenance/dumps.ts';
 import { MetaServer } from '../meta/meta-server.ts';
 import type { Failpoint } from '../meta/raft/failpoint.ts';
 import { RaftReplica } from '../meta/raft/raft-replica.ts';
+import type { HasCopies } from '../meta/removal-cost.ts';
 import type { BlockStore } from '../ports/block-store.ts';
 import type { TimerHandle } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
@@ -48,6 +50,8 @@ export interface ServerOptions {
   readonly replicas: number;
   readonly capacityBytes: number | undefined;
   readonly virtualNodes: number;
+  /** Name shared by nodes that can fail together. */
+  readonly domain?: string | undefined;
   /** How long blocks without references are kept. */
   readonly gcGraceMs: number;
   /** Between two passes of the scrubber, and what it reads. */
@@ -57,6 +61,9 @@ export interface ServerOptions {
   /** For tests: this process is to die there. */
   readonly failpoint?: FailpointSpec;
 }
+
+const REMOVED_MESSAGE =
+  'this block node was removed from the cluster: it serves no blocks until an operator takes it back';
 
 /** A block node tells the metadata cluster of itself this often, and learns of the others. */
 const REPORT_INTERVAL_MS = 1_000;
@@ -72,7 +79,11 @@ interface MetaRole {
 
 interface BlockRole {
   readonly store: BlockStore;
-  readonly server: BlockServer;
+  /** Another one after the node was removed and taken back. */
+  server: BlockServer;
+  readonly newServer: () => BlockServer;
+  /** An operator has removed this node: it serves no blocks. */
+  removed: boolean;
   readonly observer: MetaObserver;
   readonly reconciler: MetaObserver;
 }
@@ -96,6 +107,20 @@ function deletesBy(blockNodes: BlockConnections): DeleteCopies {
     const options = { timeoutMs: BLOCK_CALL_TIMEOUT_MS, signal };
     const reply = await blockNodes.call(address, { $case: 'delete', value }, options);
     if (reply.$case === 'error') throw new Error(`${address}: ${reply.value.message}`);
+  };
+}
+
+function asksBy(blockNodes: BlockConnections): HasCopies {
+  return async (address, blockIds, signal) => {
+    const options = { timeoutMs: BLOCK_CALL_TIMEOUT_MS, signal };
+    const reply = await blockNodes.call(
+      address,
+      { $case: 'has', value: { blockIds: [...blockIds] } },
+      options,
+    );
+    if (reply.$case === 'error') throw new Error(`${address}: ${reply.value.message}`);
+    if (reply.$case !== 'has') throw new Error(`${address} answered with ${reply.$case}`);
+    return reply.value.present;
   };
 }
 
@@ -138,7 +163,13 @@ export class ServerProcess {
       this.#grpc.addMeta(this.#meta.server.accept);
       this.#grpc.addRaft(this.#meta.replica);
     }
-    if (this.#block !== undefined) this.#grpc.addBlock(this.#block.server.acceptor);
+    const block = this.#block;
+    if (block !== undefined) {
+      this.#grpc.addBlock((peer) => ({
+        onRequest: (body) => block.server.acceptor(peer).onRequest(body),
+        onClose: () => undefined,
+      }));
+    }
     this.#grpc.addAdmin({
       status: () => this.status(),
       changeMembers: async (request) => {
@@ -153,6 +184,11 @@ export class ServerProcess {
         return await this.#meta.dumps.open();
       },
       garbage: (request) => this.#garbage(request),
+      manageBlockNodes: async (request) => {
+        if (this.#meta !== undefined) return await this.#meta.server.blockNodes(request);
+        const reason = `${id} has no metadata`;
+        return { result: { $case: 'refused', value: { reason, hint: 'ask a server with the role meta' } } };
+      },
     });
     try {
       await this.#grpc.listen(listen);
@@ -216,6 +252,7 @@ export class ServerProcess {
       random: this.#random,
       logger,
       garbage: { graceMs: this.#options.gcGraceMs, deleteCopies: deletesBy(blockNodes) },
+      hasCopies: asksBy(blockNodes),
     });
     return {
       replica,
@@ -259,21 +296,24 @@ export class ServerProcess {
     );
     const reconcile = (copies: readonly BlockCopy[]): Promise<number> => reconciler.reconcile(copies);
     const reconcileIntervalMs = RECONCILE_INTERVAL_GRACES * this.#options.gcGraceMs;
-    const server = new BlockServer(
-      { store, connector: blockConnector(), reconcile, ...parts },
-      {
-        nodeId: id,
-        address: advertise,
-        clusterId,
-        replicas,
-        virtualNodes,
-        seeds,
-        reconcileIntervalMs,
-        scrubIntervalMs: this.#options.scrubIntervalMs,
-        scrubBytesPerSecond: this.#options.scrubBytesPerSecond,
-      },
-    );
-    return { store, server, observer, reconciler };
+    const { domain } = this.#options;
+    const newServer = (): BlockServer =>
+      new BlockServer(
+        { store, connector: blockConnector(), reconcile, ...parts },
+        {
+          nodeId: id,
+          address: advertise,
+          clusterId,
+          replicas,
+          virtualNodes,
+          domain,
+          seeds,
+          reconcileIntervalMs,
+          scrubIntervalMs: this.#options.scrubIntervalMs,
+          scrubBytesPerSecond: this.#options.scrubBytesPerSecond,
+        },
+      );
+    return { store, server: newServer(), newServer, removed: false, observer, reconciler };
   }
 
   #reportSoon(delayMs: number): void {
@@ -292,19 +332,47 @@ export class ServerProcess {
   async #report(): Promise<void> {
     const block = this.#block;
     if (block === undefined || this.#state === 'stopping') return;
-    const { id, advertise, virtualNodes, replicas } = this.#options;
+    const { id, advertise, virtualNodes, replicas, domain } = this.#options;
     const { fileBytes, capacityBytes, availableBytes } = await block.store.stats();
-    const reply = await block.observer.report({
-      id,
-      address: advertise,
-      virtualNodes,
-      capacityBytes,
-      usedBytes: fileBytes,
-      availableBytes,
-    });
+    const reply = await block.observer.report(
+      {
+        id,
+        address: advertise,
+        virtualNodes,
+        capacityBytes,
+        usedBytes: fileBytes,
+        availableBytes,
+        domain,
+      },
+      await block.server.registryDetails(),
+    );
     const mismatch = replicasMismatch(replicas, reply.replicas);
     if (mismatch !== undefined) return this.#fail(mismatch);
-    this.#knownNodes = reply.nodes.flatMap((node) => (node.info === undefined ? [] : [node.info.address]));
+    const serving = reply.nodes.filter((node) => node.mode !== BlockNodeMode.REMOVED);
+    this.#knownNodes = serving.flatMap((node) => (node.info === undefined ? [] : [node.info.address]));
+    await this.#followRegistry(block, reply.nodes);
+  }
+
+  /** Places blocks by the registry, and leaves the ring or comes back as it says. */
+  async #followRegistry(block: BlockRole, nodes: readonly BlockNodeState[]): Promise<void> {
+    const { id } = this.#options;
+    if (this.#isStopping()) return;
+    const removed = nodes.find((node) => node.info?.id === id)?.mode === BlockNodeMode.REMOVED;
+    if (removed && !block.removed) {
+      block.removed = true;
+      this.#logger.error({ id }, REMOVED_MESSAGE);
+      await block.server.stop();
+    } else if (!removed && block.removed) {
+      block.removed = false;
+      block.server = block.newServer();
+      block.server.start();
+      this.#logger.info({ id }, 'this block node was taken back and joins the ring again');
+    }
+    block.server.setRegistry(nodes);
+  }
+
+  #isStopping(): boolean {
+    return this.#state === 'stopping';
   }
 
   async status(): Promise<ServerStatus> {
@@ -357,6 +425,11 @@ export class ServerProcess {
     if (this.#state !== 'running') return { status: this.#state, detail: '' };
     const meta = this.#meta?.replica.health();
     if (meta !== undefined && meta.status !== 'ok') return meta;
+    if (this.#block?.removed === true) {
+      const { id } = this.#options;
+      const detail = `block node ${id} was removed and serves no blocks: stop it, or take it back: ringfs node add ${id}`;
+      return { status: 'degraded', detail };
+    }
     const wrong = block === undefined ? undefined : this.#damageOf(block);
     if (wrong !== undefined) return { status: 'degraded', detail: wrong };
     const replica = this.#meta?.replica;

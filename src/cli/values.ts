@@ -56,6 +56,17 @@ export function parseAddresses(text: string, what: string): readonly string[] {
   return text.split(',').map((part) => parseAddress(part, what));
 }
 
+/** Name of a failure domain. */
+export function parseDomain(text: string, what: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,62}$/.test(text)) {
+    throw usageError(
+      `${what}: '${text}' is not a name`,
+      'use up to 63 letters, digits, dots, dashes, underscores, colons and slashes, such as rack-2',
+    );
+  }
+  return text;
+}
+
 export function parseServerId(text: string, what: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text)) {
     throw usageError(

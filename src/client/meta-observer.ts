@@ -1,5 +1,6 @@
 import type { Random } from '../base/random.ts';
 import type {
+  BlockNodeReport,
   BlockNodeReportReply,
   MetaReply,
   MetaRequest,
@@ -42,8 +43,11 @@ export class MetaObserver {
   }
 
   /** Tells the leader of this block node. Throws when no leader answers. */
-  async report(node: BlockNodeInfo): Promise<BlockNodeReportReply> {
-    const reply = await this.#ask({ $case: 'blockNodeReport', value: { node } });
+  async report(
+    node: BlockNodeInfo,
+    details: Omit<BlockNodeReport, 'node'> = {},
+  ): Promise<BlockNodeReportReply> {
+    const reply = await this.#ask({ $case: 'blockNodeReport', value: { node, ...details } });
     if (reply.$case !== 'blockNodeReport') throw new Error(`unexpected answer ${reply.$case}`);
     return reply.value;
   }

@@ -5,6 +5,7 @@ import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { GarbageOptions, Leadership } from './leadership.ts';
+import type { HasCopies } from './removal-cost.ts';
 import type { Replica } from './replica.ts';
 import type { Session } from './sessions.ts';
 import type { AskLeader, UnleasedReads } from './unleased-reads.ts';
@@ -21,6 +22,8 @@ export interface MetaServerComponents {
   readonly garbage?: GarbageOptions;
   /** Asks the leader at an address for a read point. Without it only the leader answers reads. */
   readonly askLeader?: AskLeader;
+  /** Without it block nodes are not managed from here. */
+  readonly hasCopies?: HasCopies;
 }
 
 /** What any request has at hand. */

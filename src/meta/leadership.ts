@@ -1,4 +1,6 @@
 import { listBlockNodes, listOrphans, listSessions } from '../core/namespace/read.ts';
+import type { BlockNodeState } from '../gen/ringfs/v1/meta.ts';
+import { BlockNodeMode } from '../gen/ringfs/v1/namespace.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { BlockNodeRegistry } from './block-node-registry.ts';
@@ -40,6 +42,7 @@ export class Leadership {
   readonly registry: BlockNodeRegistry;
   readonly garbage: GarbageCollector | undefined;
   readonly #c: LeadershipComponents;
+  readonly #abort = new AbortController();
   #active = true;
   #noticed: number;
 
@@ -86,9 +89,14 @@ export class Leadership {
     this.garbage =
       garbage &&
       new GarbageCollector(
-        { replica, timers, logger, nodes: () => registry.states(), deleteCopies: garbage.deleteCopies },
+        { replica, timers, logger, nodes: () => servingNodes(registry), deleteCopies: garbage.deleteCopies },
         garbage,
       );
+  }
+
+  /** Aborted with NotLeaderError when the term ends. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
   }
 
   get active(): boolean {
@@ -149,10 +157,16 @@ export class Leadership {
   /** Closes all session streams: clients find the new leader sooner than by asking here. */
   close(): void {
     this.#active = false;
+    this.#abort.abort(new NotLeaderError(undefined));
     this.reaper.close();
     this.garbage?.close();
     this.sessions.close();
     this.leases.close();
     this.holdBack.close();
   }
+}
+
+/** Removed nodes have nothing to delete that anybody counts on. */
+async function servingNodes(registry: BlockNodeRegistry): Promise<BlockNodeState[]> {
+  return (await registry.states()).filter((node) => node.mode !== BlockNodeMode.REMOVED);
 }

@@ -1,5 +1,5 @@
 import { readCluster } from '../core/namespace/read.ts';
-import type { GarbageOfCluster } from '../gen/ringfs/v1/admin.ts';
+import type { BlockNodesReply, BlockNodesRequest, GarbageOfCluster } from '../gen/ringfs/v1/admin.ts';
 import type { MetaReply, MetaRequest } from '../gen/ringfs/v1/meta.ts';
 import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
 import type { RpcAcceptor, RpcPeer, RpcStreamHandler } from '../ports/rpc.ts';
@@ -7,6 +7,7 @@ import { ClientStream, type RequestCounters } from './client-stream.ts';
 import type { MetaServerComponents, ServerContext } from './context.ts';
 import { readPoint } from './handlers/read-point.ts';
 import { Leadership } from './leadership.ts';
+import { manageBlockNodes } from './manage-block-nodes.ts';
 import { UnleasedReads } from './unleased-reads.ts';
 
 export interface MetaServerOptions {
@@ -132,6 +133,20 @@ export class MetaServer {
     if (garbage === undefined) return undefined;
     if (collect) await garbage.pass();
     return garbage.summary();
+  }
+
+  /** The registry of block nodes, after a change if one is asked for. Rejects with what nobody expects. */
+  async blockNodes(request: BlockNodesRequest): Promise<BlockNodesReply> {
+    const lead = this.#leadership;
+    const { replica, hasCopies } = this.#c;
+    const cluster = await this.#readCluster();
+    if (lead === undefined || hasCopies === undefined || cluster === undefined) {
+      const { id = '', address = '' } = replica.leader() ?? {};
+      return { result: { $case: 'notLeader', value: { id, address } } };
+    }
+    const { registry, signal } = lead;
+    const components = { replica, registry, hasCopies, replicas: cluster.replicas, signal };
+    return { result: await manageBlockNodes(components, request) };
   }
 
   #lead(term: number): void {

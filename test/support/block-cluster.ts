@@ -2,6 +2,7 @@ import { fromHex } from '../../src/base/bytes.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { BlockServer } from '../../src/block/block-server.ts';
 import { type BlockErrorCode, BlockReply, BlockRequest } from '../../src/gen/ringfs/v1/block.ts';
+import type { BlockNodeState } from '../../src/gen/ringfs/v1/meta.ts';
 import type { BlockCopy } from '../../src/gen/ringfs/v1/namespace.ts';
 import type { RpcConnection } from '../../src/ports/rpc.ts';
 import { MemoryBlockStore } from './memory-block-store.ts';
@@ -85,6 +86,23 @@ export class BlockCluster {
       this.network.listen(address, server.acceptor);
       server.start();
     }
+  }
+
+  /**
+   * Nodes learn from the registry that all started ones are there and alive, apart from what `changes` says of some; all nodes, or
+   * only these.
+   */
+  tellRegistry(
+    changes: Readonly<Record<string, Partial<BlockNodeState> & { readonly domain?: string }>> = {},
+    told: readonly string[] = [...this.nodes.keys()],
+  ): void {
+    const states = [...this.nodes.values()].map(({ name, address }): BlockNodeState => {
+      const { domain, ...change } = changes[name] ?? {};
+      const virtualNodes = this.#options.virtualNodes ?? 8;
+      const info = { id: name, address, capacityBytes: 0, usedBytes: 0, virtualNodes, domain };
+      return { info, alive: true, ...change };
+    });
+    for (const name of told) this.node(name).server.setRegistry(states);
   }
 
   node(name: string): ClusterNode {

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { seededRandom } from '../../src/base/random.ts';
 import { MetaServer, type MetaServerOptions } from '../../src/meta/meta-server.ts';
+import type { HasCopies } from '../../src/meta/removal-cost.ts';
 import type { Instant, TimerHandle, Timers } from '../../src/ports/clock.ts';
 import type { Logger } from '../../src/ports/logger.ts';
 import { MemoryReplica } from './memory-replica.ts';
@@ -83,6 +84,7 @@ export class MetaServerFixture {
       readonly id?: string;
       readonly timers?: VirtualTimers;
       readonly machine?: NamespaceMachine;
+      readonly hasCopies?: HasCopies;
     } = {},
   ) {
     this.timers = shared.timers ?? new VirtualTimers();
@@ -90,7 +92,13 @@ export class MetaServerFixture {
     this.replica = new MemoryReplica(shared.id ?? 's1', shared.machine);
     if (shared.machine === undefined) this.replica.init();
     this.server = new MetaServer(
-      { replica: this.replica, timers: this.clock, random: seededRandom(1), logger: this.logger },
+      {
+        replica: this.replica,
+        timers: this.clock,
+        random: seededRandom(1),
+        logger: this.logger,
+        ...(shared.hasCopies && { hasCopies: shared.hasCopies }),
+      },
       options,
     );
     this.server.start();

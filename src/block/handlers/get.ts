@@ -12,6 +12,8 @@ export async function handleGet(context: BlockContext, request: GetBlock): Promi
   if (!(await context.gets.acquire(1))) {
     throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, 'too many gets are waiting');
   }
+  // Other nodes ask for the time of upload, clients do not.
+  if (request.withUploadedAt !== true) context.pace.clientServed();
   try {
     const { store } = context.local;
     const [entry] = request.withUploadedAt === true ? await store.stat([id]) : [];

@@ -1,10 +1,11 @@
 import { BLOCK_SIZE_BYTES_MAX } from '../../base/limits.ts';
 import type { NodeInfo, NodeInfoRequest } from '../../gen/ringfs/v1/block.ts';
+import { BlockNodeMode } from '../../gen/ringfs/v1/namespace.ts';
 import type { BlockContext } from '../context.ts';
 import { memberToWire } from '../wire.ts';
 
 export async function nodeInfo(context: BlockContext, request: NodeInfoRequest): Promise<NodeInfo> {
-  const { nodeId, address, clusterId, ring, local, repair, scrub } = context;
+  const { nodeId, address, clusterId, ring, local, repair, scrub, registry, domain, replicas } = context;
   const stats = await local.store.stats();
   return {
     nodeId,
@@ -29,6 +30,12 @@ export async function nodeInfo(context: BlockContext, request: NodeInfoRequest):
     scrub: scrub.status(),
     quarantinedSegments: stats.quarantinedSegments,
     quarantinedBytes: stats.quarantinedBytes,
+    domain,
+    mode: registry.own?.mode ?? BlockNodeMode.UNSPECIFIED,
+    drain: await repair.drainProgress(),
+    repair: repair.progress(),
+    domains: registry.domains,
+    replicas,
     readOnly: stats.availableBytes < BLOCK_SIZE_BYTES_MAX,
   };
 }

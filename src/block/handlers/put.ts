@@ -14,6 +14,7 @@ export async function handlePut(context: BlockContext, request: PutBlock): Promi
     throw new BlockRequestError(BlockErrorCode.INVALID, 'the content does not have this hash');
   }
   if (request.replicate) {
+    context.pace.clientServed();
     if (!context.ring.joined) {
       throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, 'this node has not joined the ring');
     }

@@ -50,12 +50,14 @@ const PRODUCTION: ClusterCalls = {
 /** The metadata cluster as an operator sees it: finds the leader and asks it, until a deadline. Throws CliError. */
 export class ClusterClient {
   readonly #calls: ClusterCalls;
-  readonly #endMs: number;
+  readonly #timeoutMs: number;
+  #endMs: number;
   #addresses: readonly string[];
 
   constructor(addresses: readonly string[], timeoutMs: number, calls: ClusterCalls = PRODUCTION) {
     this.#addresses = addresses;
     this.#calls = calls;
+    this.#timeoutMs = timeoutMs;
     this.#endMs = calls.nowMs() + timeoutMs;
   }
 
@@ -98,6 +100,37 @@ export class ClusterClient {
       }
       await this.#pause('the member has not caught up yet; it goes on by itself');
     }
+  }
+
+  /** Asks whoever leads until the answer is not to try again. */
+  async ask<T>(
+    request: (leader: string) => Promise<{ readonly done: T } | { readonly retry: string }>,
+  ): Promise<T> {
+    let why = 'nothing was tried';
+    for (;;) {
+      const { address } = await this.#leader(why);
+      const answer = await request(address).catch((error: unknown) => {
+        if (error instanceof CliError) throw error;
+        return { retry: (error as Error).message };
+      });
+      if ('done' in answer) return answer.done;
+      why = answer.retry;
+      await this.#pause(why);
+    }
+  }
+
+  /** Something has moved: the time to wait begins anew. */
+  progressed(): void {
+    this.#endMs = this.#calls.nowMs() + this.#timeoutMs;
+  }
+
+  /** Waits a moment. Throws CliError with `why` when the time is over. */
+  pause(why: string): Promise<void> {
+    return this.#pause(why);
+  }
+
+  nowMs(): number {
+    return this.#calls.nowMs();
   }
 
   async #leader(why = 'no leader'): Promise<ServerStatus> {

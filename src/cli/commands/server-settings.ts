@@ -11,6 +11,7 @@ import type { Setting } from '../settings.ts';
 import {
   parseAddress,
   parseAddresses,
+  parseDomain,
   parseInteger,
   parseLogFormat,
   parseLogLevel,
@@ -90,6 +91,12 @@ export const SERVER_SETTINGS = {
       parseInteger(value, what, 1, 1024),
     ),
     VIRTUAL_NODES_DEFAULT,
+  ),
+  domain: setting(
+    'domain',
+    '<name>',
+    'failure domain, such as a rack: copies of a block go to nodes of different ones (default: none)',
+    parseDomain,
   ),
   gcGrace: withDefault(
     setting(

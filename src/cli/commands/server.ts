@@ -57,6 +57,7 @@ export async function optionsOf(
     replicas: values.replicas,
     capacityBytes: values.capacity,
     virtualNodes: values.virtualNodes,
+    domain: values.domain,
     gcGraceMs: values.gcGrace * 1000,
     scrubIntervalMs: values.scrubInterval * 1000,
     scrubBytesPerSecond: values.scrubRate,

@@ -2,9 +2,10 @@ import { hostname } from 'node:os';
 import Table from 'cli-table3';
 import { toHex } from '../../base/bytes.ts';
 import type { ServerStatus } from '../../gen/ringfs/v1/admin.ts';
-import type { ScrubStatus } from '../../gen/ringfs/v1/block.ts';
+import type { NodeInfo, ScrubStatus } from '../../gen/ringfs/v1/block.ts';
 import { fetchServerStatus } from '../../io/grpc/admin-client.ts';
 import { CliError } from '../cli-error.ts';
+import { modeName } from '../node-mode.ts';
 import { serversIn } from '../run-state.ts';
 import { parseAddresses } from '../values.ts';
 
@@ -47,8 +48,11 @@ export async function runStatus(addresses: string | undefined, flags: StatusFlag
   if (flags.json === true) {
     process.stdout.write(`${JSON.stringify({ health, leader, servers }, null, 2)}\n`);
   } else {
+    const notes = notesOn(servers)
+      .map((note) => `${note}\n`)
+      .join('');
     process.stdout.write(
-      `${table(servers)}\n${health}: ${healthy} of ${servers.length} servers healthy, leader ${leader ?? 'none'}\n`,
+      `${table(servers)}\n${notes}${health}: ${healthy} of ${servers.length} servers healthy, leader ${leader ?? 'none'}\n`,
     );
   }
   if (servers.every((server) => server.health === 'down')) {
@@ -141,6 +145,7 @@ function reportOf(status: ServerStatus): ServerReport {
             quarantinedBytes: block.quarantinedBytes ?? 0,
             scrub: block.scrub === undefined ? null : scrubOf(block.scrub),
             readOnly: block.readOnly,
+            ...placementReport(block),
           },
   };
 }
@@ -159,6 +164,36 @@ function scrubOf(scrub: ScrubStatus): object {
     pass: { blocks: passBlocks, bytes: passBytes },
     lastPass: lastPassEndedSec === 0 ? null : last,
   };
+}
+
+function placementReport(block: NodeInfo) {
+  const { drain, repair } = block;
+  return {
+    mode: modeName(block.mode, drain?.done === true),
+    drain: drain ?? null,
+    domain: block.domain ?? null,
+    domains: block.domains ?? null,
+    replicas: block.replicas ?? 0,
+    repair: repair ?? null,
+  };
+}
+
+/** What the table has no room for, one line each. */
+function notesOn(servers: readonly ServerReport[]): string[] {
+  const notes: string[] = [];
+  let shared: string | undefined;
+  for (const { id, ring } of servers) {
+    const { mode, drain, domains, replicas } = (ring ?? {}) as Partial<ReturnType<typeof placementReport>>;
+    if (mode === 'draining') {
+      const left =
+        drain === null ? '' : `: ${drain?.blocksLeft} blocks (${bytes(drain?.bytesLeft ?? 0)}) are left`;
+      notes.push(`${id} hands over its blocks${left}`);
+    }
+    if (mode === 'drained') notes.push(`${id} has handed over its blocks: ringfs node remove ${id}`);
+    if (domains !== null && domains !== undefined && replicas !== undefined && domains < replicas)
+      shared = `${domains} failure domains for ${replicas} copies: some copies share one`;
+  }
+  return shared === undefined ? notes : [...notes, shared];
 }
 
 export const bytes = (n: number): string => {

@@ -1,6 +1,7 @@
 import { assert, defined, unreachable } from '../../base/assert.ts';
 import { addPowerOfTwo, arcFraction, isBetween, type Position } from './identifiers.ts';
 import { ownersOf, successorOf } from './owners.ts';
+import { ANYWHERE, type Placement } from './placement.ts';
 import {
   isSufficient,
   joinSegments,
@@ -51,7 +52,7 @@ export class ChordNode {
   readonly nodeId: string;
   readonly address: string;
   readonly #limits: ChordLimits;
-  readonly #rules: SuccessorListRules;
+  #rules: SuccessorListRules & { readonly placement: Placement };
   /** Sorted by position. */
   readonly #nodes: readonly VirtualNode[];
   readonly #byPosition: ReadonlyMap<Position, VirtualNode>;
@@ -78,6 +79,7 @@ export class ChordNode {
     this.#rules = {
       limits: this.#limits,
       distinctNodes: config.replicas + 1,
+      placement: ANYWHERE,
       isExcluded: (member) => this.#isExcluded(member),
       own,
     };
@@ -132,7 +134,18 @@ export class ChordNode {
   }
 
   owners(key: Position, count: number): OwnersAnswer {
-    return ownersOf(this.#nodes, key, count);
+    return ownersOf(this.#nodes, key, count, this.#rules.placement);
+  }
+
+  get placement(): Placement {
+    return this.#rules.placement;
+  }
+
+  /** Where blocks may lie from now on: owners change, and lists may have to reach further. */
+  place(placement: Placement): void {
+    this.#rules = { ...this.#rules, placement };
+    this.#deriveLists();
+    for (const node of this.#nodes) this.#wake(node);
   }
 
   /** Messages to send since the last call, in order. */

@@ -1,4 +1,5 @@
 import { isBetween, type Position } from './identifiers.ts';
+import { ANYWHERE, type Placement } from './placement.ts';
 import type { ChordLimits, Member } from './types.ts';
 
 /** The members that follow a virtual node, nearest first, without itself. */
@@ -12,6 +13,8 @@ export interface SuccessorListRules {
   readonly limits: ChordLimits;
   /** The list is long enough once it names this many machines. */
   readonly distinctNodes: number;
+  /** Those must take blocks, and be of as many failure domains if there are as many. Default: ANYWHERE. */
+  readonly placement?: Placement;
   /** Members not to be believed in. */
   readonly isExcluded: (member: Member) => boolean;
   /** This machine's own virtual nodes, which are members for certain; any order. */
@@ -80,10 +83,10 @@ export function joinSegments(
 
 /** Whether a list serves for finding all owners of keys next to its node. */
 export function isSufficient(list: SuccessorList, rules: SuccessorListRules): boolean {
-  if (list.whole) return true;
-  if (list.members.length >= rules.limits.successorsMax) return true;
-  const nodes = new Set(list.members.map((m) => m.nodeId));
-  return nodes.size >= rules.distinctNodes && list.members.length >= rules.limits.successorsMin;
+  if (list.whole || list.members.length >= rules.limits.successorsMax) return true;
+  const coverage = new Coverage(rules);
+  for (const member of list.members) coverage.add(member);
+  return coverage.enough && list.members.length >= rules.limits.successorsMin;
 }
 
 /** Own virtual nodes that lie within the reach of the list belong into it, whether the successor knows them or not. */
@@ -110,11 +113,37 @@ export function clockwiseOrder(from: Position, a: Position, b: Position): number
 }
 
 function sufficientLength(members: readonly Member[], rules: SuccessorListRules): number {
-  const nodes = new Set<string>();
+  const coverage = new Coverage(rules);
   const max = Math.min(members.length, rules.limits.successorsMax);
   for (let i = 0; i < max; i++) {
-    nodes.add(members[i]!.nodeId);
-    if (nodes.size >= rules.distinctNodes && i + 1 >= rules.limits.successorsMin) return i + 1;
+    coverage.add(members[i]!);
+    if (coverage.enough && i + 1 >= rules.limits.successorsMin) return i + 1;
   }
   return max;
+}
+
+/** Counts the machines of a list that may own blocks, and their failure domains. */
+class Coverage {
+  readonly #distinctNodes: number;
+  readonly #placement: Placement;
+  readonly #domainsWanted: number;
+  readonly #nodes = new Set<string>();
+  readonly #domains = new Set<string>();
+
+  constructor(rules: SuccessorListRules) {
+    this.#placement = rules.placement ?? ANYWHERE;
+    this.#distinctNodes = rules.distinctNodes + this.#placement.spare;
+    // Without domains, machines are what counts.
+    this.#domainsWanted = Math.min(rules.distinctNodes, this.#placement.domains ?? 0);
+  }
+
+  add({ nodeId }: Member): void {
+    if (this.#nodes.has(nodeId) || !this.#placement.takesBlocks(nodeId)) return;
+    this.#nodes.add(nodeId);
+    this.#domains.add(this.#placement.domainOf(nodeId));
+  }
+
+  get enough(): boolean {
+    return this.#nodes.size >= this.#distinctNodes && this.#domains.size >= this.#domainsWanted;
+  }
 }

@@ -1,7 +1,8 @@
 import { unreachable } from '../../base/assert.ts';
 import { plainBytes } from '../../base/bytes.ts';
 import { Command } from '../../gen/ringfs/v1/namespace.ts';
-import { initCluster, registerBlockNode } from './cluster.ts';
+import { registerBlockNode, setBlockNodeMode } from './block-nodes.ts';
+import { initCluster } from './cluster.ts';
 import { applyCommit } from './commit.ts';
 import { reapOrphan } from './orphans.ts';
 import { done, refused } from './outcome.ts';
@@ -60,6 +61,8 @@ function dispatch(rows: Rows, index: number, { body }: Command): ApplyOutcome {
     case 'stateVerdict':
       // The driver's, who looks at the rows as they are at this entry.
       return done(index);
+    case 'setBlockNodeMode':
+      return setBlockNodeMode(rows, index, body.value);
     case undefined:
       return refused(index, 'EINVAL', 'not a command');
     default:

@@ -1,12 +1,12 @@
 import { EMPTY_BYTES } from '../../base/bytes.ts';
 import type { ReadableVersions } from '../../base/format-version.ts';
 import { ROOT_INO } from '../../base/ids.ts';
-import type { InitCluster, RegisterBlockNode, Time } from '../../gen/ringfs/v1/namespace.ts';
+import type { InitCluster, Time } from '../../gen/ringfs/v1/namespace.ts';
 import { S_IFDIR } from './context.ts';
 import { takeIno } from './counters.ts';
-import { blockNodeKey, CLUSTER_KEY, inodeKey } from './keys.ts';
+import { CLUSTER_KEY, inodeKey } from './keys.ts';
 import { done, refused } from './outcome.ts';
-import { ATTR, BLOCK_NODE, CLUSTER } from './rows.ts';
+import { ATTR, CLUSTER } from './rows.ts';
 import type { ApplyOutcome, Rows } from './types.ts';
 
 /** The version of the rows that this code reads and writes (FORMAT.md). */
@@ -14,7 +14,6 @@ export const FORMAT_VERSION = 1;
 export const NAMESPACE_VERSIONS: ReadableVersions = { oldest: 1, newest: FORMAT_VERSION };
 
 const EPOCH: Time = { sec: 0, nsec: 0 };
-const NODE_ID = /^[\x21-\x7e]{1,128}$/;
 
 /** A cluster that has its identity keeps it. */
 export function initCluster(rows: Rows, index: number, command: InitCluster): ApplyOutcome {
@@ -51,13 +50,5 @@ export function initCluster(rows: Rows, index: number, command: InitCluster): Ap
     hasAccessAcl: false,
     hasDefaultAcl: false,
   });
-  return done(index);
-}
-
-/** Adds a block node to the registry, or replaces what it said before. */
-export function registerBlockNode(rows: Rows, index: number, command: RegisterBlockNode): ApplyOutcome {
-  const { node } = command;
-  if (node === undefined || !NODE_ID.test(node.id)) return refused(index, 'EINVAL', 'id of a block node');
-  rows.write(blockNodeKey(node.id), BLOCK_NODE, { node, version: index });
   return done(index);
 }

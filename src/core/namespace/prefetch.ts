@@ -46,6 +46,8 @@ export function prefetchKeys(command: Command): Uint8Array[] {
       return body.value.blocks.map(({ blockId }) => blockKey(blockId));
     case 'dropBlocks':
       return [RECLAIM_KEY, ...body.value.blocks.map(({ blockId }) => blockKey(blockId))];
+    case 'setBlockNodeMode':
+      return [blockNodeKey(body.value.id)];
     case 'checkState':
     case 'stateVerdict':
     case undefined:

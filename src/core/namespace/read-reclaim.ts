@@ -2,6 +2,7 @@ import { concatBytes } from '../../base/bytes.ts';
 import type { ReclaimRow } from '../../gen/ringfs/v1/rows.ts';
 import {
   blockIdOfCondemnedKey,
+  blockIdOfKey,
   blockKey,
   condemnedKey,
   numberOfKey,
@@ -9,7 +10,7 @@ import {
   TABLE,
   tableRange,
 } from './keys.ts';
-import { CONDEMNED, RECLAIM } from './rows.ts';
+import { BLOCK, CONDEMNED, RECLAIM } from './rows.ts';
 import type { RowSource } from './types.ts';
 
 /** Reads for garbage collection. */
@@ -64,4 +65,27 @@ export async function markedAmong(source: RowSource, blocks: readonly Condemned[
     const markedAt = row === undefined ? 0 : (CONDEMNED.decode(row).markedAt ?? 0);
     return markedAt === 0 ? [] : [{ ...block, markedAt }];
   });
+}
+
+export interface LiveBlock {
+  readonly blockId: Uint8Array;
+  readonly length: number;
+}
+
+/** Of `limit` blocks behind `after`, those that files refer to; and the last one looked at, if there was any. */
+export async function listLiveBlocks(
+  source: RowSource,
+  after: Uint8Array | undefined,
+  limit: number,
+): Promise<{ readonly live: LiveBlock[]; readonly last: Uint8Array | undefined }> {
+  const live: LiveBlock[] = [];
+  let last: Uint8Array | undefined;
+  const { gte: first, lt } = tableRange(TABLE.block);
+  const gte = after === undefined ? first : concatBytes([blockKey(after), Uint8Array.of(0)]);
+  for await (const [key, value] of source.scan({ gte, lt, limit })) {
+    const { refs, length } = BLOCK.decode(value);
+    last = blockIdOfKey(key).slice();
+    if (refs > 0) live.push({ blockId: last, length });
+  }
+  return { live, last };
 }

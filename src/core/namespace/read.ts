@@ -2,7 +2,14 @@ import { defined } from '../../base/assert.ts';
 import { FsError } from '../../base/errno.ts';
 import type { DirEntry } from '../../gen/ringfs/v1/meta.ts';
 import type { Attr, BlockNodeInfo, Chunk, SetLock } from '../../gen/ringfs/v1/namespace.ts';
-import type { ClusterRow, CountersRow, LockRow, OrphanRow, SessionRow } from '../../gen/ringfs/v1/rows.ts';
+import type {
+  BlockNodeRow,
+  ClusterRow,
+  CountersRow,
+  LockRow,
+  OrphanRow,
+  SessionRow,
+} from '../../gen/ringfs/v1/rows.ts';
 import { isDirectory } from './context.ts';
 import {
   blockKey,
@@ -226,10 +233,14 @@ function orphanAfter(ino: number): Uint8Array {
   return key;
 }
 
-export async function listBlockNodes(source: RowSource): Promise<BlockNodeInfo[]> {
-  const out: BlockNodeInfo[] = [];
+export type RegistryRow = BlockNodeRow & { readonly node: BlockNodeInfo };
+
+/** The rows of all block nodes, removed ones included. */
+export async function listBlockNodes(source: RowSource): Promise<RegistryRow[]> {
+  const out: RegistryRow[] = [];
   for await (const [, value] of source.scan(tableRange(TABLE.blockNode))) {
-    out.push(defined(BLOCK_NODE.decode(value).node, 'the node of a registry row'));
+    const row = BLOCK_NODE.decode(value);
+    out.push({ ...row, node: defined(row.node, 'the node of a registry row') });
   }
   return out;
 }

@@ -1,5 +1,7 @@
 import type { MethodDefinition, ServiceError } from '@grpc/grpc-js';
 import {
+  BlockNodesReply,
+  BlockNodesRequest,
   ChangeMembersReply,
   ChangeMembersRequest,
   DumpRequest,
@@ -72,6 +74,21 @@ export function requestGarbage(address: string, dryRun: boolean, timeoutMs: numb
     requestCodec: GarbageRequest,
     replyCodec: GarbageReply,
     request: { dryRun },
+  });
+}
+
+/** The block nodes as a server's registry has them, after `change`. Rejects when it does not answer within `timeoutMs`; the change may
+ * have taken effect then. */
+export function requestBlockNodes(
+  address: string,
+  change: BlockNodesRequest['change'],
+  timeoutMs: number,
+): Promise<BlockNodesReply> {
+  return call(address, timeoutMs, {
+    method: AdminService.manageBlockNodes,
+    requestCodec: BlockNodesRequest,
+    replyCodec: BlockNodesReply,
+    request: { change },
   });
 }
 

@@ -1,5 +1,7 @@
 import { Server, ServerCredentials, type ServerWritableStream } from '@grpc/grpc-js';
 import type {
+  BlockNodesReply,
+  BlockNodesRequest,
   ChangeMembersReply,
   ChangeMembersRequest,
   DumpRequest,
@@ -33,6 +35,7 @@ export interface AdminHandlers {
   /** Rejects with what the caller is told. */
   dump(): Promise<AsyncIterableIterator<SnapshotPart>>;
   garbage(request: GarbageRequest): Promise<GarbageReply>;
+  manageBlockNodes(request: BlockNodesRequest): Promise<BlockNodesReply>;
 }
 
 type UnaryHandler<Request, Reply> = (
@@ -84,6 +87,7 @@ export class GrpcServer {
       changeMembers: unary(handlers.changeMembers),
       dump: (call: ServerWritableStream<DumpRequest, SnapshotPart>) => serveParts(call, handlers.dump),
       garbage: unary(handlers.garbage),
+      manageBlockNodes: unary(handlers.manageBlockNodes),
     });
   }
 

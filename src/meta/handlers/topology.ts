@@ -1,5 +1,7 @@
 import { listBlockNodes } from '../../core/namespace/read.ts';
 import type { Topology } from '../../gen/ringfs/v1/meta.ts';
+import { BlockNodeMode } from '../../gen/ringfs/v1/namespace.ts';
+import { stateOf } from '../block-node-registry.ts';
 import type { ServerContext } from '../context.ts';
 
 /**
@@ -12,13 +14,16 @@ export async function topology(ctx: ServerContext): Promise<Topology> {
     ctx.cluster(),
     lead !== undefined
       ? lead.registry.states()
-      : listBlockNodes(ctx.replica.state).then((rows) => rows.map((info) => ({ info, alive: false }))),
+      : listBlockNodes(ctx.replica.state).then((rows) =>
+          rows.map((row) => ({ ...stateOf(row), alive: false })),
+        ),
   ]);
   return {
     clusterId: cluster?.clusterId ?? '',
     leaderId: ctx.replica.leader()?.id ?? '',
     members: [...ctx.replica.members()],
-    blockNodes,
+    // A removed node is none to be asked for blocks.
+    blockNodes: blockNodes.filter((node) => node.mode !== BlockNodeMode.REMOVED),
     replicas: cluster?.replicas ?? 0,
     appliedIndex: ctx.replica.appliedIndex(),
   };

@@ -40,6 +40,17 @@ describe('server settings', () => {
     assert.equal(values.data, undefined);
   });
 
+  it('takes a failure domain from a flag, a variable or the config file, and none by default', () => {
+    const domain = (flags: object, env: Record<string, string> = {}): string | undefined =>
+      resolveSettings(SERVER_SETTINGS, { ...flags }, env).domain;
+    assert.equal(domain({ domain: 'rack-1' }, { RINGFS_DOMAIN: 'rack-2' }), 'rack-1');
+    assert.equal(domain({}, { RINGFS_DOMAIN: 'eu/rack:2' }), 'eu/rack:2');
+    assert.equal(domain({ config: config('domain: rack-3\n') }), 'rack-3');
+    assert.equal(domain({}), undefined);
+    for (const bad of ['', 'a b', '-x', 'x'.repeat(64)])
+      assert.throws(() => domain({ domain: bad }), usage(/not a name/));
+  });
+
   it('reads peers as a map from the config file', () => {
     const file = config('peers:\n  s1: h1:7400\n  s2: h2:7400\n');
     const { peers } = resolveSettings(SERVER_SETTINGS, { config: file }, {});

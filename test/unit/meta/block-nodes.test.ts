@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ERRNO } from '../../../src/base/errno.ts';
 import { BLOCK_NODE_ALIVE_MS } from '../../../src/base/limits.ts';
-import type { BlockNodeInfo } from '../../../src/gen/ringfs/v1/namespace.ts';
+import { type BlockNodeInfo, BlockNodeMode } from '../../../src/gen/ringfs/v1/namespace.ts';
 import { leaderFixture, MetaServerFixture, turn } from '../../support/meta-server-fixture.ts';
 import { inline, mkfile, write } from '../../support/namespace-ops.ts';
 import { inoOf, type StubMetaClient } from '../../support/stub-meta-client.ts';
@@ -40,8 +40,8 @@ describe('block node registry', () => {
     const reply = await report(observer, node('n2'));
     assert.deepEqual(reply, {
       nodes: [
-        { info: node('n1'), alive: true },
-        { info: node('n2'), alive: true },
+        { info: node('n1'), alive: true, mode: BlockNodeMode.UNSPECIFIED, placedAt: 2 },
+        { info: node('n2'), alive: true, mode: BlockNodeMode.UNSPECIFIED, placedAt: 3 },
       ],
       clusterId: 'c1',
       replicas: 3,
@@ -126,7 +126,8 @@ describe('block node registry', () => {
     const follower = new MetaServerFixture({}, { id: 's2', machine: fixture.replica.machine });
     const other = follower.stub();
     await other.observe();
-    assert.deepEqual((await topology(other)).blockNodes, [{ info: node('n1'), alive: false }]);
+    const [known, ...more] = (await topology(other)).blockNodes;
+    assert.deepEqual([known?.info?.id, known?.alive, more.length], ['n1', false, 0]);
   });
 });
 

@@ -7,6 +7,8 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { NodeInfo } from "./block.ts";
+import { BlockNodeState } from "./meta.ts";
+import { BlockNodeMode } from "./namespace.ts";
 
 export const protobufPackage = "ringfs.v1";
 
@@ -171,6 +173,55 @@ export interface RaftPeerProgress {
   /** probe | replicate | snapshot */
   state: string;
   recentlyActive: boolean;
+}
+
+/** The registry of block nodes, after a change of it if one is given; only the leader answers. */
+export interface BlockNodesRequest {
+  change?: ChangeBlockNode | undefined;
+}
+
+export interface ChangeBlockNode {
+  id: string;
+  mode: BlockNodeMode;
+  /** even if too few nodes are left, or blocks are lost */
+  force: boolean;
+}
+
+export interface BlockNodesReply {
+  result:
+    | { $case: "nodes"; value: BlockNodes }
+    | //
+    /** who leads, empty when nobody is known to */
+    { $case: "notLeader"; value: ServerAddress }
+    | { $case: "refused"; value: BlockNodeRefusal }
+    | //
+    /** why not now */
+    { $case: "retry"; value: string }
+    | undefined;
+}
+
+export interface BlockNodes {
+  /** removed ones included */
+  nodes: BlockNodeState[];
+  replicas: number;
+  /** of the removal that was carried out */
+  cost: RemovalCost | undefined;
+}
+
+export interface BlockNodeRefusal {
+  /** for a person */
+  reason: string;
+  hint: string;
+}
+
+/** What the other living nodes do not have of the blocks that files refer to. */
+export interface RemovalCost {
+  /** none of them has a copy */
+  lostBlocks: number;
+  lostBytes: number;
+  /** they have fewer copies than there should be, at least one */
+  thinBlocks: number;
+  thinBytes: number;
 }
 
 function createBaseStatusRequest(): StatusRequest {
@@ -1555,6 +1606,405 @@ export const RaftPeerProgress: MessageFns<RaftPeerProgress> = {
             }
 
             message.recentlyActive = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBlockNodesRequest(): BlockNodesRequest {
+  return { change: undefined };
+}
+
+export const BlockNodesRequest: MessageFns<BlockNodesRequest> = {
+  encode(message: BlockNodesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.change !== undefined) {
+      ChangeBlockNode.encode(message.change, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockNodesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockNodesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.change = ChangeBlockNode.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseChangeBlockNode(): ChangeBlockNode {
+  return { id: "", mode: 0, force: false };
+}
+
+export const ChangeBlockNode: MessageFns<ChangeBlockNode> = {
+  encode(message: ChangeBlockNode, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(16).int32(message.mode);
+    }
+    if (message.force !== false) {
+      writer.uint32(24).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChangeBlockNode {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChangeBlockNode();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBlockNodesReply(): BlockNodesReply {
+  return { result: undefined };
+}
+
+export const BlockNodesReply: MessageFns<BlockNodesReply> = {
+  encode(message: BlockNodesReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.result?.$case) {
+      case "nodes":
+        BlockNodes.encode(message.result.value, writer.uint32(10).fork()).join();
+        break;
+      case "notLeader":
+        ServerAddress.encode(message.result.value, writer.uint32(18).fork()).join();
+        break;
+      case "refused":
+        BlockNodeRefusal.encode(message.result.value, writer.uint32(26).fork()).join();
+        break;
+      case "retry":
+        writer.uint32(34).string(message.result.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockNodesReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockNodesReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.result = { $case: "nodes", value: BlockNodes.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.result = { $case: "notLeader", value: ServerAddress.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.result = { $case: "refused", value: BlockNodeRefusal.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.result = { $case: "retry", value: reader.string() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBlockNodes(): BlockNodes {
+  return { nodes: [], replicas: 0, cost: undefined };
+}
+
+export const BlockNodes: MessageFns<BlockNodes> = {
+  encode(message: BlockNodes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.nodes) {
+      BlockNodeState.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.replicas !== 0) {
+      writer.uint32(16).uint32(message.replicas);
+    }
+    if (message.cost !== undefined) {
+      RemovalCost.encode(message.cost, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockNodes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockNodes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodes.push(BlockNodeState.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.replicas = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cost = RemovalCost.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBlockNodeRefusal(): BlockNodeRefusal {
+  return { reason: "", hint: "" };
+}
+
+export const BlockNodeRefusal: MessageFns<BlockNodeRefusal> = {
+  encode(message: BlockNodeRefusal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reason !== "") {
+      writer.uint32(10).string(message.reason);
+    }
+    if (message.hint !== "") {
+      writer.uint32(18).string(message.hint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockNodeRefusal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockNodeRefusal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRemovalCost(): RemovalCost {
+  return { lostBlocks: 0, lostBytes: 0, thinBlocks: 0, thinBytes: 0 };
+}
+
+export const RemovalCost: MessageFns<RemovalCost> = {
+  encode(message: RemovalCost, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.lostBlocks !== 0) {
+      writer.uint32(8).uint64(message.lostBlocks);
+    }
+    if (message.lostBytes !== 0) {
+      writer.uint32(16).uint64(message.lostBytes);
+    }
+    if (message.thinBlocks !== 0) {
+      writer.uint32(24).uint64(message.thinBlocks);
+    }
+    if (message.thinBytes !== 0) {
+      writer.uint32(32).uint64(message.thinBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemovalCost {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemovalCost();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.lostBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.lostBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.thinBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.thinBytes = longToNumber(reader.uint64());
             continue;
           }
         }

@@ -6,6 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { BlockNodeMode, DrainProgress } from "./namespace.ts";
 
 export const protobufPackage = "ringfs.v1";
 
@@ -287,7 +288,22 @@ export interface NodeInfo {
     | undefined;
   /** by garbage collection, since the start */
   deletedBlocks?: number | undefined;
-  deletedBytes?:
+  deletedBytes?: number | undefined;
+  domain?: string | undefined;
+  mode?:
+    | BlockNodeMode
+    | undefined;
+  /** while it drains */
+  drain?: DrainProgress | undefined;
+  repair?:
+    | RepairProgress
+    | undefined;
+  /** failure domains of the living nodes that take blocks; absent: none was named */
+  domains?:
+    | number
+    | undefined;
+  /** copies of each block */
+  replicas?:
     | number
     | undefined;
   /** known to be bad and not replaced yet: no other node has given a good one */
@@ -298,6 +314,20 @@ export interface NodeInfo {
   /** set aside, because their files are damaged */
   quarantinedSegments?: number | undefined;
   quarantinedBytes?: number | undefined;
+}
+
+/** The walk of repair over this node's blocks. */
+export interface RepairProgress {
+  walking: boolean;
+  /** by the walk that is under way, else by the last one */
+  checkedBlocks: number;
+  /** there were when it began */
+  totalBlocks: number;
+  /** sent to other nodes since the start */
+  copiedBlocks: number;
+  copiedBytes: number;
+  /** at which it may send now */
+  bytesPerSecondMax: number;
 }
 
 export interface ScrubStatus {
@@ -2217,6 +2247,12 @@ function createBaseNodeInfo(): NodeInfo {
     deadBytes: undefined,
     deletedBlocks: undefined,
     deletedBytes: undefined,
+    domain: undefined,
+    mode: undefined,
+    drain: undefined,
+    repair: undefined,
+    domains: undefined,
+    replicas: undefined,
     badCopies: undefined,
     scrub: undefined,
     quarantinedSegments: undefined,
@@ -2282,6 +2318,24 @@ export const NodeInfo: MessageFns<NodeInfo> = {
     }
     if (message.deletedBytes !== undefined) {
       writer.uint32(152).uint64(message.deletedBytes);
+    }
+    if (message.domain !== undefined) {
+      writer.uint32(242).string(message.domain);
+    }
+    if (message.mode !== undefined) {
+      writer.uint32(248).int32(message.mode);
+    }
+    if (message.drain !== undefined) {
+      DrainProgress.encode(message.drain, writer.uint32(258).fork()).join();
+    }
+    if (message.repair !== undefined) {
+      RepairProgress.encode(message.repair, writer.uint32(266).fork()).join();
+    }
+    if (message.domains !== undefined) {
+      writer.uint32(272).uint32(message.domains);
+    }
+    if (message.replicas !== undefined) {
+      writer.uint32(280).uint32(message.replicas);
     }
     if (message.badCopies !== undefined) {
       writer.uint32(320).uint64(message.badCopies);
@@ -2463,6 +2517,54 @@ export const NodeInfo: MessageFns<NodeInfo> = {
             message.deletedBytes = longToNumber(reader.uint64());
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.domain = reader.string();
+            continue;
+          }
+          case 31: {
+            if (tag !== 248) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+          case 32: {
+            if (tag !== 258) {
+              break;
+            }
+
+            message.drain = DrainProgress.decode(reader, reader.uint32());
+            continue;
+          }
+          case 33: {
+            if (tag !== 266) {
+              break;
+            }
+
+            message.repair = RepairProgress.decode(reader, reader.uint32());
+            continue;
+          }
+          case 34: {
+            if (tag !== 272) {
+              break;
+            }
+
+            message.domains = reader.uint32();
+            continue;
+          }
+          case 35: {
+            if (tag !== 280) {
+              break;
+            }
+
+            message.replicas = reader.uint32();
+            continue;
+          }
           case 40: {
             if (tag !== 320) {
               break;
@@ -2493,6 +2595,107 @@ export const NodeInfo: MessageFns<NodeInfo> = {
             }
 
             message.quarantinedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRepairProgress(): RepairProgress {
+  return { walking: false, checkedBlocks: 0, totalBlocks: 0, copiedBlocks: 0, copiedBytes: 0, bytesPerSecondMax: 0 };
+}
+
+export const RepairProgress: MessageFns<RepairProgress> = {
+  encode(message: RepairProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.walking !== false) {
+      writer.uint32(8).bool(message.walking);
+    }
+    if (message.checkedBlocks !== 0) {
+      writer.uint32(16).uint64(message.checkedBlocks);
+    }
+    if (message.totalBlocks !== 0) {
+      writer.uint32(24).uint64(message.totalBlocks);
+    }
+    if (message.copiedBlocks !== 0) {
+      writer.uint32(32).uint64(message.copiedBlocks);
+    }
+    if (message.copiedBytes !== 0) {
+      writer.uint32(40).uint64(message.copiedBytes);
+    }
+    if (message.bytesPerSecondMax !== 0) {
+      writer.uint32(48).uint64(message.bytesPerSecondMax);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RepairProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRepairProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.walking = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.checkedBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.totalBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.copiedBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.copiedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.bytesPerSecondMax = longToNumber(reader.uint64());
             continue;
           }
         }

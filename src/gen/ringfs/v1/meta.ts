@@ -6,7 +6,17 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { Attr, BlockCopy, BlockNodeInfo, Chunk, CommitResult, SetLock, Time } from "./namespace.ts";
+import {
+  Attr,
+  BlockCopy,
+  BlockNodeInfo,
+  BlockNodeMode,
+  Chunk,
+  CommitResult,
+  DrainProgress,
+  SetLock,
+  Time,
+} from "./namespace.ts";
 
 export const protobufPackage = "ringfs.v1";
 
@@ -263,11 +273,32 @@ export interface BlockNodeState {
     | undefined;
   /** reported to this leader within the liveness time */
   alive: boolean;
+  mode?:
+    | BlockNodeMode
+    | undefined;
+  /** of the registry row */
+  placedAt?:
+    | number
+    | undefined;
+  /** every living node has reported that it places blocks by this row */
+  agreed?:
+    | boolean
+    | undefined;
+  /** as the node reported */
+  drain?: DrainProgress | undefined;
 }
 
 /** Block nodes report themselves every second; the registry row is rewritten only when it changed much. */
 export interface BlockNodeReport {
-  node: BlockNodeInfo | undefined;
+  node:
+    | BlockNodeInfo
+    | undefined;
+  /** highest placed_at of the rows by which the node places blocks */
+  placedAt?:
+    | number
+    | undefined;
+  /** while it drains */
+  drain?: DrainProgress | undefined;
 }
 
 export interface BlockNodeReportReply {
@@ -2592,7 +2623,7 @@ export const MetaMember: MessageFns<MetaMember> = {
 };
 
 function createBaseBlockNodeState(): BlockNodeState {
-  return { info: undefined, alive: false };
+  return { info: undefined, alive: false, mode: undefined, placedAt: undefined, agreed: undefined, drain: undefined };
 }
 
 export const BlockNodeState: MessageFns<BlockNodeState> = {
@@ -2602,6 +2633,18 @@ export const BlockNodeState: MessageFns<BlockNodeState> = {
     }
     if (message.alive !== false) {
       writer.uint32(16).bool(message.alive);
+    }
+    if (message.mode !== undefined) {
+      writer.uint32(24).int32(message.mode);
+    }
+    if (message.placedAt !== undefined) {
+      writer.uint32(32).uint64(message.placedAt);
+    }
+    if (message.agreed !== undefined) {
+      writer.uint32(40).bool(message.agreed);
+    }
+    if (message.drain !== undefined) {
+      DrainProgress.encode(message.drain, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -2635,6 +2678,38 @@ export const BlockNodeState: MessageFns<BlockNodeState> = {
             message.alive = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.placedAt = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.agreed = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.drain = DrainProgress.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2649,13 +2724,19 @@ export const BlockNodeState: MessageFns<BlockNodeState> = {
 };
 
 function createBaseBlockNodeReport(): BlockNodeReport {
-  return { node: undefined };
+  return { node: undefined, placedAt: undefined, drain: undefined };
 }
 
 export const BlockNodeReport: MessageFns<BlockNodeReport> = {
   encode(message: BlockNodeReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.node !== undefined) {
       BlockNodeInfo.encode(message.node, writer.uint32(10).fork()).join();
+    }
+    if (message.placedAt !== undefined) {
+      writer.uint32(16).uint64(message.placedAt);
+    }
+    if (message.drain !== undefined) {
+      DrainProgress.encode(message.drain, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -2679,6 +2760,22 @@ export const BlockNodeReport: MessageFns<BlockNodeReport> = {
             }
 
             message.node = BlockNodeInfo.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.placedAt = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.drain = DrainProgress.decode(reader, reader.uint32());
             continue;
           }
         }

@@ -39,6 +39,26 @@ export namespace LockOutcome {
   export type UNRECOGNIZED = typeof LockOutcome.UNRECOGNIZED;
 }
 
+/** What an operator has decided about a block node. It outlives the node's own reports. */
+export const BlockNodeMode = {
+  /** UNSPECIFIED - takes blocks */
+  UNSPECIFIED: 0,
+  /** DRAINING - owns no block any more, and still gives those that it has */
+  DRAINING: 1,
+  /** REMOVED - is not to serve */
+  REMOVED: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type BlockNodeMode = typeof BlockNodeMode[keyof typeof BlockNodeMode];
+
+export namespace BlockNodeMode {
+  export type UNSPECIFIED = typeof BlockNodeMode.UNSPECIFIED;
+  export type DRAINING = typeof BlockNodeMode.DRAINING;
+  export type REMOVED = typeof BlockNodeMode.REMOVED;
+  export type UNRECOGNIZED = typeof BlockNodeMode.UNRECOGNIZED;
+}
+
 /** Attributes of an inode; also the inode row. Times are seconds and nanoseconds since the epoch. */
 export interface Attr {
   /** below 2^53; the root directory is 1 */
@@ -422,6 +442,7 @@ export interface Command {
     | { $case: "dropBlocks"; value: DropBlocks }
     | { $case: "checkState"; value: CheckState }
     | { $case: "stateVerdict"; value: StateVerdict }
+    | { $case: "setBlockNodeMode"; value: SetBlockNodeMode }
     | undefined;
 }
 
@@ -504,7 +525,26 @@ export interface BlockNodeInfo {
   usedBytes: number;
   virtualNodes: number;
   /** what the node can still take, its disk's free space considered; absent: unknown */
-  availableBytes?: number | undefined;
+  availableBytes?:
+    | number
+    | undefined;
+  /** failure domain; absent: the node is one of its own */
+  domain?: string | undefined;
+}
+
+/** Refused for a node that is not registered. */
+export interface SetBlockNodeMode {
+  id: string;
+  mode: BlockNodeMode;
+}
+
+/** How far a draining node is, as it knows itself. */
+export interface DrainProgress {
+  /** that are not on all of their owners */
+  blocksLeft: number;
+  bytesLeft: number;
+  /** a whole walk found none left, begun when all nodes placed blocks without this one */
+  done: boolean;
 }
 
 /** First entry of a cluster: its identity and the root directory. A second one has no effect. */
@@ -3619,6 +3659,9 @@ export const Command: MessageFns<Command> = {
       case "stateVerdict":
         StateVerdict.encode(message.body.value, writer.uint32(90).fork()).join();
         break;
+      case "setBlockNodeMode":
+        SetBlockNodeMode.encode(message.body.value, writer.uint32(162).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3722,6 +3765,14 @@ export const Command: MessageFns<Command> = {
             }
 
             message.body = { $case: "stateVerdict", value: StateVerdict.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.body = { $case: "setBlockNodeMode", value: SetBlockNodeMode.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -4381,7 +4432,15 @@ export const RegisterBlockNode: MessageFns<RegisterBlockNode> = {
 };
 
 function createBaseBlockNodeInfo(): BlockNodeInfo {
-  return { id: "", address: "", capacityBytes: 0, usedBytes: 0, virtualNodes: 0, availableBytes: undefined };
+  return {
+    id: "",
+    address: "",
+    capacityBytes: 0,
+    usedBytes: 0,
+    virtualNodes: 0,
+    availableBytes: undefined,
+    domain: undefined,
+  };
 }
 
 export const BlockNodeInfo: MessageFns<BlockNodeInfo> = {
@@ -4403,6 +4462,9 @@ export const BlockNodeInfo: MessageFns<BlockNodeInfo> = {
     }
     if (message.availableBytes !== undefined) {
       writer.uint32(48).uint64(message.availableBytes);
+    }
+    if (message.domain !== undefined) {
+      writer.uint32(58).string(message.domain);
     }
     return writer;
   },
@@ -4466,6 +4528,139 @@ export const BlockNodeInfo: MessageFns<BlockNodeInfo> = {
             }
 
             message.availableBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.domain = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetBlockNodeMode(): SetBlockNodeMode {
+  return { id: "", mode: 0 };
+}
+
+export const SetBlockNodeMode: MessageFns<SetBlockNodeMode> = {
+  encode(message: SetBlockNodeMode, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(16).int32(message.mode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetBlockNodeMode {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetBlockNodeMode();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDrainProgress(): DrainProgress {
+  return { blocksLeft: 0, bytesLeft: 0, done: false };
+}
+
+export const DrainProgress: MessageFns<DrainProgress> = {
+  encode(message: DrainProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.blocksLeft !== 0) {
+      writer.uint32(8).uint64(message.blocksLeft);
+    }
+    if (message.bytesLeft !== 0) {
+      writer.uint32(16).uint64(message.bytesLeft);
+    }
+    if (message.done !== false) {
+      writer.uint32(24).bool(message.done);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DrainProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDrainProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.blocksLeft = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.bytesLeft = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.done = reader.bool();
             continue;
           }
         }

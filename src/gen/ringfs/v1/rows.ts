@@ -6,7 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { BlockNodeInfo, LockRange, Time } from "./namespace.ts";
+import { BlockNodeInfo, BlockNodeMode, LockRange, Time } from "./namespace.ts";
 
 export const protobufPackage = "ringfs.v1";
 
@@ -110,6 +110,11 @@ export interface OrphanRow {
 export interface BlockNodeRow {
   node: BlockNodeInfo | undefined;
   version: number;
+  mode?:
+    | BlockNodeMode
+    | undefined;
+  /** commit index that last changed where blocks belong: made the row, or set mode, domain or virtual nodes */
+  placedAt?: number | undefined;
 }
 
 /** Locks of one inode and who waits for them. Held locks of one owner and kind are disjoint and not adjacent with the same type. */
@@ -942,7 +947,7 @@ export const OrphanRow: MessageFns<OrphanRow> = {
 };
 
 function createBaseBlockNodeRow(): BlockNodeRow {
-  return { node: undefined, version: 0 };
+  return { node: undefined, version: 0, mode: undefined, placedAt: undefined };
 }
 
 export const BlockNodeRow: MessageFns<BlockNodeRow> = {
@@ -952,6 +957,12 @@ export const BlockNodeRow: MessageFns<BlockNodeRow> = {
     }
     if (message.version !== 0) {
       writer.uint32(16).uint64(message.version);
+    }
+    if (message.mode !== undefined) {
+      writer.uint32(24).int32(message.mode);
+    }
+    if (message.placedAt !== undefined) {
+      writer.uint32(32).uint64(message.placedAt);
     }
     return writer;
   },
@@ -983,6 +994,22 @@ export const BlockNodeRow: MessageFns<BlockNodeRow> = {
             }
 
             message.version = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.placedAt = longToNumber(reader.uint64());
             continue;
           }
         }

@@ -24,6 +24,8 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import {
+  BlockNodesReply,
+  BlockNodesRequest,
   ChangeMembersReply,
   ChangeMembersRequest,
   DumpRequest,
@@ -197,6 +199,15 @@ export const AdminService = {
     responseSerialize: (value: GarbageReply): Buffer => Buffer.from(GarbageReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): GarbageReply => GarbageReply.decode(value),
   },
+  manageBlockNodes: {
+    path: "/ringfs.v1.Admin/ManageBlockNodes" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BlockNodesRequest): Buffer => Buffer.from(BlockNodesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BlockNodesRequest => BlockNodesRequest.decode(value),
+    responseSerialize: (value: BlockNodesReply): Buffer => Buffer.from(BlockNodesReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BlockNodesReply => BlockNodesReply.decode(value),
+  },
 } as const;
 
 export interface AdminServer extends UntypedServiceImplementation {
@@ -204,6 +215,7 @@ export interface AdminServer extends UntypedServiceImplementation {
   changeMembers: handleUnaryCall<ChangeMembersRequest, ChangeMembersReply>;
   dump: handleServerStreamingCall<DumpRequest, SnapshotPart>;
   garbage: handleUnaryCall<GarbageRequest, GarbageReply>;
+  manageBlockNodes: handleUnaryCall<BlockNodesRequest, BlockNodesReply>;
 }
 
 export interface AdminClient extends Client {
@@ -253,6 +265,21 @@ export interface AdminClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GarbageReply) => void,
+  ): ClientUnaryCall;
+  manageBlockNodes(
+    request: BlockNodesRequest,
+    callback: (error: ServiceError | null, response: BlockNodesReply) => void,
+  ): ClientUnaryCall;
+  manageBlockNodes(
+    request: BlockNodesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: BlockNodesReply) => void,
+  ): ClientUnaryCall;
+  manageBlockNodes(
+    request: BlockNodesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: BlockNodesReply) => void,
   ): ClientUnaryCall;
 }
 

@@ -60,7 +60,7 @@ test('block nodes are registered and replaced', async () => {
   register('s2', 'b:2');
   const nodes = await listBlockNodes(machine.store);
   assert.deepEqual(
-    nodes.map((node) => [node.id, node.address]),
+    nodes.map(({ node }) => [node.id, node.address]),
     [
       ['s1', 'a:1'],
       ['s2', 'b:2'],

@@ -24,7 +24,8 @@ describe('a dump over gRPC', () => {
     });
     server = new GrpcServer({ logger: new RecordingLogger() });
     const unused = (): Promise<never> => Promise.reject(new Error('not asked for'));
-    server.addAdmin({ status: unused, changeMembers: unused, garbage: unused, dump: () => open() });
+    const others = { status: unused, changeMembers: unused, garbage: unused, manageBlockNodes: unused };
+    server.addAdmin({ ...others, dump: () => open() });
     address = `127.0.0.1:${await server.listen('127.0.0.1:0')}`;
   });
   afterEach(() => server.close());
