@@ -288,7 +288,7 @@ export class ChordNode {
     const others = node.placed ? [] : this.#otherMachines();
     if (others.length > 0) {
       // Machines that have all lost their places wait for each other.
-      if (++node.placeTries > this.#limits.placeTriesMax) this.#setPlaced(node);
+      if (node.placeTries > this.#limits.placeTriesMax) this.#setPlaced(node);
       else this.#place(node, others[this.#now % others.length]!);
     }
     const { stabilizeTicks, stabilizeQuietTicks } = this.#limits;
@@ -445,10 +445,13 @@ export class ChordNode {
 
   #onPlace(node: VirtualNode, hops: number, reply: ChordReply): void {
     const { result } = reply;
-    if (result === undefined) return;
+    if (result === undefined) {
+      node.placeTries++;
+      return;
+    }
     if (!reply.done) {
       // Who has us as the last that it knows cannot tell what follows, and waits to hear it from us.
-      if (result.position === node.self.position) node.placeTries += LAST_KNOWN_TRIES;
+      node.placeTries += result.position === node.self.position ? LAST_KNOWN_TRIES : 0;
       if (hops >= this.#limits.hopsMax || this.#isExcluded(result) || result.nodeId === this.nodeId) return;
       this.#find(result, node, justBehind(node), { kind: 'place', node, hops: hops + 1 });
       return;

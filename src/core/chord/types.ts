@@ -65,7 +65,7 @@ export interface ChordLimits {
   readonly successorsMin: number;
   readonly successorsMax: number;
   readonly hopsMax: number;
-  /** A virtual node that nobody could tell its place for so many rounds trusts what it knows. */
+  /** A virtual node that nobody could tell its place so many times trusts what it knows. */
   readonly placeTriesMax: number;
 }
 

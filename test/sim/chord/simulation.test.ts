@@ -16,6 +16,8 @@ const FAILED_ONCE: readonly (readonly [seed: number, what: string])[] = [
   [140174362, 'the same after a false suspicion'],
   [1817552144, 'a machine that came back with fewer virtual nodes was in the lists with the others for ever'],
   [749061491, 'machines that had lost their places waited for each other'],
+  [3720163777, 'a machine that joined did not wait for the answer about its place'],
+  [2893706986, 'a lookup was led to a place that a machine had in a life before, and back'],
   [820734686, 'a member followed a machine that had not joined yet into its own ring'],
 ];
 
