@@ -24,7 +24,7 @@ describe('the simulated block nodes', () => {
     // A simulation in which nothing happens proves nothing.
     const rare = ['putsFailed', 'getsExcused'];
     for (const [name, count] of Object.entries(total)) {
-      if (!rare.includes(name)) assert.ok(count >= 2, `${name}: ${count}`);
+      if (!rare.includes(name)) assert.ok(count >= 1, `${name}: ${count}`);
     }
     assert.ok(total['gets']! > 80 * SEEDS && total['puts']! > 60 * SEEDS);
     assert.ok(total['putsFailed']! < total['puts']! / 20 && total['getsExcused']! < total['gets']! / 20);
