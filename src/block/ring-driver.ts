@@ -264,8 +264,10 @@ export class RingDriver {
     const { nodeId, address } = this.#options;
     const others = [...this.#core.machines].some((other) => other !== nodeId);
     const seeds = this.#options.seeds().some((seed) => seed !== address);
-    const patienceMs = seeds ? RING_ALONE_AFTER_MS : RING_ALONE_WITHOUT_SEEDS_MS;
-    if (!others && timers.nowMs() - this.#startedAtMs < patienceMs) return;
+    // Until its lists are complete, it would name too few owners.
+    if (others && this.#core.settled) this.#joined = true;
+    const patienceMs = seeds || others ? RING_ALONE_AFTER_MS : RING_ALONE_WITHOUT_SEEDS_MS;
+    if (!this.#joined && timers.nowMs() - this.#startedAtMs < patienceMs) return;
     this.#joined = true;
     logger.info({ nodeId, alone: !others }, 'joined the ring');
   }

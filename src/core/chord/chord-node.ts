@@ -1,6 +1,6 @@
 import { assert, defined, unreachable } from '../../base/assert.ts';
 import { addPowerOfTwo, arcFraction, isBetween, type Position } from './identifiers.ts';
-import { ownersOf, successorOf } from './owners.ts';
+import { closestOwn, ownersOf, successorOf } from './owners.ts';
 import { ANYWHERE, type Placement } from './placement.ts';
 import {
   isSufficient,
@@ -27,8 +27,13 @@ import { sameMember, sameMembers, type VirtualNode, virtualNode } from './virtua
 /** What an outstanding request is for. */
 type Purpose =
   | { readonly kind: 'stabilize'; readonly node: VirtualNode; readonly asked: Member }
-  /** The successor's predecessor, found to lie closer: adopted when it answers. */
-  | { readonly kind: 'candidate'; readonly node: VirtualNode; readonly asked: Member }
+  /** Found to lie closer than the successor, as its predecessor or by looking up this node's place: adopted when it answers. */
+  | {
+      readonly kind: 'candidate';
+      readonly node: VirtualNode;
+      readonly asked: Member;
+      readonly placing: boolean;
+    }
   | { readonly kind: 'extend'; readonly node: VirtualNode; readonly asked: Member }
   | { readonly kind: 'check'; readonly node: VirtualNode; readonly asked: Member }
   | { readonly kind: 'notify'; readonly asked: Member }
@@ -36,6 +41,9 @@ type Purpose =
   | { readonly kind: 'finger'; readonly node: VirtualNode; readonly bit: number; readonly hops: number }
   | { readonly kind: 'leave' };
 
+/** So many attempts to find a place are worth the answer that nobody behind it is known. */
+const LAST_KNOWN_TRIES = 3;
+const NO_SEGMENT: Segment = { members: [], end: 'open' };
 const NO_REPLY: ChordReply = { predecessor: undefined, successors: [], done: true, result: undefined };
 
 /**
@@ -111,6 +119,16 @@ export class ChordNode {
     return this.#machines;
   }
 
+  /** Every virtual node knows its place and enough of those behind it. */
+  get settled(): boolean {
+    return this.#nodes.every((node) => this.#isReliable(node) && isSufficient(node.successors, this.#rules));
+  }
+
+  /** Taken for dead, or not heard of since. */
+  isSuspected(nodeId: string): boolean {
+    return this.#suspects.has(nodeId);
+  }
+
   /** Every member that this machine knows of, its own included, in ring order from the lowest position. */
   knownMembers(): Member[] {
     const known = new Map<Position, Member>();
@@ -170,16 +188,7 @@ export class ChordNode {
   /** Find this machine's places in the ring that `address` belongs to. Cheap when they are known there already. */
   contact(address: string): void {
     if (this.#left || address === this.address) return;
-    for (const node of this.#nodes) {
-      const purpose: Purpose = { kind: 'place', node, hops: 0 };
-      this.#send(
-        { address, nodeId: undefined },
-        undefined,
-        node.self,
-        { kind: 'find', key: node.self.position },
-        purpose,
-      );
-    }
+    for (const node of this.#nodes) this.#place(node, { address, nodeId: undefined });
   }
 
   /** Tell the neighbours and fall silent. */
@@ -216,7 +225,9 @@ export class ChordNode {
         this.#rectify(target, request.sender);
         return NO_REPLY;
       case 'find': {
-        const found = successorOf(this.#nodes, request.body.key);
+        const { key } = request.body;
+        if (!this.#isReliable(closestOwn(this.#nodes, key))) return NO_REPLY;
+        const found = successorOf(this.#nodes, key);
         return { ...NO_REPLY, done: found.done, result: found.member };
       }
       default:
@@ -233,7 +244,7 @@ export class ChordNode {
         this.#onSuccessor(purpose.node, purpose.asked, reply);
         break;
       case 'candidate':
-        this.#onCandidate(purpose.node, purpose.asked, reply);
+        this.#onCandidate(purpose, reply);
         break;
       case 'extend':
         this.#onExtension(purpose.node, purpose.asked, reply);
@@ -281,9 +292,21 @@ export class ChordNode {
     this.#suspects.delete(nodeId);
   }
 
+  #place(node: VirtualNode, via: { readonly address: string; readonly nodeId: string | undefined }): void {
+    const body: ChordBody = { kind: 'find', key: justBehind(node) };
+    this.#send(via, undefined, node.self, body, { kind: 'place', node, hops: 0 });
+  }
+
   #stabilize(node: VirtualNode): void {
-    const quiet = node.quietRounds >= 3;
-    node.stabilizeAt = this.#now + (quiet ? this.#limits.stabilizeQuietTicks : this.#limits.stabilizeTicks);
+    const others = node.placed ? [] : this.#otherMachines();
+    if (others.length > 0) {
+      // Machines that have all lost their places wait for each other.
+      if (node.placeTries > this.#limits.placeTriesMax) this.#setPlaced(node);
+      else this.#place(node, others[this.#now % others.length]!);
+    }
+    const { stabilizeTicks, stabilizeQuietTicks } = this.#limits;
+    const pause = node.quietRounds >= 3 ? stabilizeQuietTicks : stabilizeTicks;
+    node.stabilizeAt = this.#now + (others.length > 0 ? 1 : pause);
     let successor = node.successors.members[0];
     if (successor === undefined && node.predecessor !== undefined) {
       // A ring of one to which another one has come: it is the successor too.
@@ -301,45 +324,50 @@ export class ChordNode {
     if (first?.position !== asked.position) return;
     const between = reply.predecessor;
     const { position } = node.self;
-    this.#setSuccessors(node, reconcile(position, [asked, ...reply.successors], this.#rules));
+    this.#setSuccessors(node, this.#listFrom(node, asked, reply));
+    if (!isSufficient(node.successors, this.#rules)) node.quietRounds = 0;
     this.#extend(node);
     const closer =
       between !== undefined &&
       !this.#isExcluded(between) &&
       isBetween(position, between.position, asked.position) &&
       !this.#byPosition.has(between.position);
-    if (closer) this.#askNeighbors(node, between, { kind: 'candidate', node, asked: between });
+    if (closer)
+      this.#askNeighbors(node, between, { kind: 'candidate', node, asked: between, placing: false });
     else if (between?.position !== position) this.#notify(node, asked);
   }
 
   /** A live member between a node and its successor becomes the successor. */
-  #onCandidate(node: VirtualNode, asked: Member, reply: ChordReply): void {
+  #onCandidate({ node, asked, placing }: Purpose & { kind: 'candidate' }, reply: ChordReply): void {
     const first = node.successors.members[0];
     const { position } = node.self;
     if (first !== undefined && !isBetween(position, asked.position, first.position)) return;
     if (asked.position === position || this.#isExcluded(asked)) return;
-    // What follows in the present list is true as well, and further than a newcomer may know.
-    const told = [asked, ...reply.successors];
-    const merged = reconcile(position, told, this.#rules);
-    const known = isSufficient(merged, this.#rules)
-      ? merged
-      : this.#joinLists(position, asked, merged, node.successors);
-    this.#setSuccessors(node, known);
+    if (knowsOnlyItself(asked, reply) && !this.#alone) {
+      // It is about to join. Before it has found its place, nothing but its own virtual nodes lies behind it.
+      this.#notify(node, asked);
+      this.#wake(node);
+      return;
+    }
+    const list = this.#listFrom(node, asked, reply);
+    if (placing) this.#setPlaced(node);
+    this.#setSuccessors(node, list);
     if (reply.predecessor?.position !== position) this.#notify(node, asked);
     this.#wake(node);
   }
 
-  /** A list that starts with a newcomer and goes on with those of the old one that lie behind it. */
-  #joinLists(self: Position, first: Member, told: SuccessorList, old: SuccessorList): SuccessorList {
-    const all = new Map<Position, Member>();
-    for (const member of [...told.members, ...old.members]) {
-      if (member.position === first.position || isBetween(first.position, member.position, self)) {
-        all.set(member.position, member);
-      }
-    }
-    const ordered = [...all.values()].sort((a, b) => (isBetween(self, a.position, b.position) ? -1 : 1));
-    const joined = reconcile(self, ordered, this.#rules);
-    return { members: joined.members, whole: told.whole && old.whole };
+  /** The list of `node` that begins with `asked` and goes on with what that one told. */
+  #listFrom(node: VirtualNode, asked: Member, reply: ChordReply): SuccessorList {
+    const { position } = node.self;
+    // Who has just come, perhaps from a restart, skips all others.
+    const successors = knowsOnlyItself(asked, reply) ? [] : reply.successors;
+    const told = reconcile(position, [asked, ...successors], this.#rules);
+    const last = told.members.at(-1);
+    if (last === undefined || isSufficient(told, this.#rules)) return told;
+    // It has not found all its places yet: what we knew of those behind the last one is still true, if we have found ours.
+    const known = node.placed ? node.successors.members : [];
+    const behind = known.filter((m) => isBetween(last.position, m.position, position));
+    return { members: reconcile(position, [...told.members, ...behind], this.#rules).members, whole: false };
   }
 
   #extend(node: VirtualNode): void {
@@ -378,6 +406,7 @@ export class ChordNode {
       return;
     node.predecessor = candidate;
     this.#version++;
+    if (this.#alone) this.contact(candidate.address);
     if (node.successors.members.length === 0) this.#wake(node);
     // The one that was closest until now has a new successor to find.
     const former = present === undefined ? undefined : this.#byPosition.get(present.position);
@@ -429,20 +458,30 @@ export class ChordNode {
 
   #onPlace(node: VirtualNode, hops: number, reply: ChordReply): void {
     const { result } = reply;
-    if (result === undefined || result.nodeId === this.nodeId) return;
+    if (result === undefined) {
+      node.placeTries++;
+      return;
+    }
     if (!reply.done) {
-      if (hops >= this.#limits.hopsMax || this.#isExcluded(result)) return;
-      this.#find(result, node, node.self.position, { kind: 'place', node, hops: hops + 1 });
+      // Who has us as the last that it knows cannot tell what follows, and waits to hear it from us.
+      node.placeTries += result.position === node.self.position ? LAST_KNOWN_TRIES : 0;
+      if (hops >= this.#limits.hopsMax || this.#isExcluded(result) || result.nodeId === this.nodeId) return;
+      this.#find(result, node, justBehind(node), { kind: 'place', node, hops: hops + 1 });
       return;
     }
     const first = node.successors.members[0];
     const { position } = node.self;
-    if (first?.position === result.position) return;
+    // One of our own follows, or one that we had in a life before: nobody lies in between.
+    if (first?.position === result.position || result.nodeId === this.nodeId) {
+      this.#setPlaced(node);
+      return;
+    }
     // The other ring told us of it, so an older suspicion must not keep the rings apart: it is asked before it is adopted.
     if (first === undefined || isBetween(position, result.position, first.position)) {
-      this.#askNeighbors(node, result, { kind: 'candidate', node, asked: result });
+      this.#askNeighbors(node, result, { kind: 'candidate', node, asked: result, placing: true });
     } else {
       // The other ring does not know us yet: its member there has us as a closer predecessor.
+      this.#setPlaced(node);
       this.#notify(node, result);
     }
   }
@@ -470,7 +509,18 @@ export class ChordNode {
   }
 
   #neighborsOf(node: VirtualNode): ChordReply {
-    return { ...NO_REPLY, predecessor: node.predecessor, successors: node.successors.members };
+    const successors = this.#isReliable(node) ? node.successors.members : [];
+    return { ...NO_REPLY, predecessor: node.predecessor, successors };
+  }
+
+  /** Whether the list of `node` skips nobody, as far as anybody knows. */
+  #isReliable(node: VirtualNode): boolean {
+    return node.placed || this.#alone;
+  }
+
+  /** This machine knows of no other. */
+  get #alone(): boolean {
+    return this.#otherMachines().length === 0;
   }
 
   #send(
@@ -514,11 +564,21 @@ export class ChordNode {
     this.#deriveLists();
   }
 
+  #setPlaced(node: VirtualNode): void {
+    if (node.placed) return;
+    node.placed = true;
+    this.#deriveLists();
+  }
+
   #deriveLists(): void {
     this.#version++;
-    const segmentAt = (position: Position): Segment =>
-      defined(this.#byPosition.get(position), 'own node').segment;
+    const alone = this.#alone;
     for (const node of this.#nodes) {
+      // A machine that is joining tells nobody what it does not know: lists go on through nodes that found their place.
+      const segmentAt = (position: Position): Segment => {
+        const at = defined(this.#byPosition.get(position), 'own node');
+        return alone || at.placed || at === node ? at.segment : NO_SEGMENT;
+      };
       node.successors = joinSegments(node.self.position, segmentAt, this.#rules);
     }
     this.#wakeIfMachinesChanged();
@@ -534,6 +594,11 @@ export class ChordNode {
       node.quietRounds = 0;
       node.stabilizeAt = Math.min(node.stabilizeAt, this.#now + 1 + (i % this.#limits.stabilizeTicks));
     });
+    if (!this.#alone) return;
+    for (const node of this.#nodes) {
+      node.placed = false;
+      node.placeTries = 0;
+    }
   }
 
   /** Soon, because something around it has changed. */
@@ -561,10 +626,25 @@ export class ChordNode {
     if (changed) this.#deriveLists();
   }
 
+  /** Members of other machines that successor lists begin with. */
+  #otherMachines(): Member[] {
+    return this.#nodes.flatMap(({ segment }) => segment.members.filter((m) => m.nodeId !== this.nodeId));
+  }
+
   #ownSegment(node: VirtualNode): Segment {
     const list = reconcile(node.self.position, [node.self], this.#rules);
     return segmentOf(list, (position) => this.#byPosition.has(position));
   }
+}
+
+/** Whether a machine knows no others, or has not found the place of the asked node among them. */
+function knowsOnlyItself(asked: Member, reply: ChordReply): boolean {
+  return reply.successors.every((m) => m.nodeId === asked.nodeId);
+}
+
+/** Its first member is the node's successor, also in a ring that knows the node. */
+function justBehind(node: VirtualNode): Position {
+  return addPowerOfTwo(node.self.position, 0);
 }
 
 function isOnlyOwn(node: VirtualNode, nodeId: string): boolean {

@@ -65,6 +65,8 @@ export interface ChordLimits {
   readonly successorsMin: number;
   readonly successorsMax: number;
   readonly hopsMax: number;
+  /** A virtual node that nobody could tell its place so many times trusts what it knows. */
+  readonly placeTriesMax: number;
 }
 
 /** In ticks of 100 ms. Three machines with 32 virtual nodes then exchange about 40 messages a second when quiet. */
@@ -77,6 +79,7 @@ export const CHORD_LIMITS: ChordLimits = {
   successorsMin: 16,
   successorsMax: 128,
   hopsMax: 64,
+  placeTriesMax: 10,
 };
 
 /** Who stores a key, as far as this node knows. */

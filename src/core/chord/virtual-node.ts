@@ -6,6 +6,9 @@ export interface VirtualNode {
   readonly self: Member;
   predecessor: Member | undefined;
   segment: Segment;
+  /** Another machine's part of the ring has been asked what follows this node: until then the segment may skip members there. */
+  placed: boolean;
+  placeTries: number;
   /** Derived from the segments of all own virtual nodes. */
   successors: SuccessorList;
   /** fingers[i] is the first member at or behind position + 2^i, where the successor list does not reach. */
@@ -26,6 +29,8 @@ export function virtualNode(self: Member, now: number, stagger: number): Virtual
     self,
     predecessor: undefined,
     segment: { members: [], end: 'self' },
+    placed: false,
+    placeTries: 0,
     successors: { members: [], whole: true },
     fingers: new Map(),
     nextFinger: 255,

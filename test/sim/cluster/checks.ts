@@ -20,9 +20,10 @@ import {
 import type { Applied } from '../../../src/meta/replica.ts';
 import type { KvWrite } from '../../../src/ports/kv-store.ts';
 import type { MemoryKvStore } from '../../support/memory-kv-store.ts';
+import { Violation } from '../harness/world.ts';
 import { Oracle } from '../raft/oracle.ts';
 import type { DiskObserver, SimDisk } from './disk.ts';
-import { type SimWorld, Violation } from './world.ts';
+import type { SimWorld } from './world.ts';
 
 const ENTRY_KEY_BYTES = 9;
 const ENTRY_PREFIX = entryKey(0)[0];

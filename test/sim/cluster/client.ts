@@ -18,10 +18,11 @@ import {
   unlink,
   write,
 } from '../../support/namespace-ops.ts';
+import { SimLogger, SimProcess } from '../harness/world.ts';
 import type { ClusterChecks } from './checks.ts';
 import type { Histories } from './histories.ts';
 import { LockUser } from './lock-user.ts';
-import { SimLogger, SimProcess, type SimWorld } from './world.ts';
+import type { SimWorld } from './world.ts';
 
 /** What a file system that others change may answer. Anything else leaves open whether a change took effect. */
 const ANSWERS: ReadonlySet<string> = new Set(['ENOENT', 'EEXIST', 'ESTALE']);

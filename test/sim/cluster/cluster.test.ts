@@ -1,18 +1,7 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import {
-  addCounts,
-  DEFAULTS,
-  noCounts,
-  type OptionName,
-  parseSetting,
-  profileOptions,
-  type SimCounts,
-  type SimOptions,
-} from './options.ts';
-import { shrink } from './shrink.ts';
+import { addCounts } from '../harness/simulator.ts';
+import { noCounts, profileOptions, type SimCounts } from './options.ts';
 import { runSimulation } from './simulation.ts';
 
 /** Fixed, so that every change is judged by the same runs. `npm run sim` takes fresh ones. */
@@ -75,68 +64,5 @@ describe('the simulated metadata cluster', () => {
       digests.add(digest);
     }
     assert.equal(digests.size, 3);
-  });
-});
-
-describe('shrinking', () => {
-  it('keeps what a failure needs', async () => {
-    const fails = async ({ kills, transfers, seconds, clients }: SimOptions): Promise<boolean> =>
-      kills > 0 && transfers > 0 && seconds >= 3 && clients >= 2;
-    const options = profileOptions('mixed');
-    const smallest = await shrink(options, fails);
-    const changed = (name: OptionName): boolean => smallest[name] !== options[name];
-    assert.deepEqual([smallest.kills, smallest.transfers], [options.kills, options.transfers]);
-    assert.deepEqual([smallest.seconds, smallest.clients, smallest.fibers], [3, 2, 1]);
-    assert.ok(changed('loss') && smallest.loss === 0 && smallest.partitions === 0);
-  });
-});
-
-describe('npm run sim', () => {
-  const main = fileURLToPath(new URL('./main.js', import.meta.url));
-  const sim = (...args: string[]): Promise<{ status: number; output: string }> =>
-    new Promise((resolve) => {
-      execFile(process.execPath, [main, ...args], (error, stdout, stderr) => {
-        resolve({ status: error === null ? 0 : Number(error.code), output: stdout + stderr });
-      });
-    });
-
-  it('runs fresh seeds and counts', async () => {
-    const { status, output } = await sim(
-      '--seeds',
-      '3',
-      '--jobs',
-      '2',
-      '--profile',
-      'crash',
-      '--set',
-      'seconds=2',
-    );
-    assert.equal(status, 0, output);
-    assert.match(output, /^seeds 3, failures 0, elections \d+, crashes \d+, .*seeds per hour \d+\n$/);
-  });
-
-  it('says what is wrong with its flags', async () => {
-    for (const [args, what] of [
-      [['--profile', 'stormy'], /there are: mixed, crash/],
-      [['--set', 'rain=1'], /there is no option rain; there are: seconds/],
-      [['--set', 'loss=much'], /loss is a number/],
-      [['--seeds', 'many'], /a whole number/],
-      [['--umbrella'], /unknown option/],
-    ] as const) {
-      const { status, output } = await sim(...args);
-      assert.equal(status, 2, output);
-      assert.match(output, what);
-    }
-  });
-
-  it('knows its profiles and options', () => {
-    assert.throws(() => profileOptions('stormy'), /there are: mixed/);
-    assert.throws(() => profileOptions('toString'), /there are: mixed/);
-    assert.throws(() => parseSetting('loss='), RangeError);
-    assert.throws(() => parseSetting('loss=-1'), RangeError);
-    assert.deepEqual(parseSetting('loss=0.5'), { loss: 0.5 });
-    assert.equal(profileOptions('calm', { loss: 0.25 }).loss, 0.25);
-    assert.equal(profileOptions('calm').kills, 0);
-    assert.equal(profileOptions('mixed').kills, DEFAULTS.kills);
   });
 });

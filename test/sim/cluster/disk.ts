@@ -3,7 +3,7 @@ import type { Random } from '../../../src/base/random.ts';
 import type { KvRange, KvStore, KvWrite } from '../../../src/ports/kv-store.ts';
 import type { MetaStorage } from '../../../src/ports/meta-storage.ts';
 import { MemoryMetaStorage } from '../../support/memory-meta-storage.ts';
-import type { SimProcess } from './world.ts';
+import type { SimProcess } from '../harness/world.ts';
 
 type Pair = readonly [key: Uint8Array, value: Uint8Array];
 

@@ -2,7 +2,8 @@ import type { FileInput, FileOutput } from '../../support/file-model.ts';
 import { fileModel } from '../../support/file-model.ts';
 import { checkLinearizable, type Operation, type SequentialModel } from '../../support/linearizability.ts';
 import { type LockInput, type LockOutput, lockModel } from '../../support/lock-model.ts';
-import { type SimWorld, Violation } from './world.ts';
+import { Violation } from '../harness/world.ts';
+import type { SimWorld } from './world.ts';
 
 type Input = FileInput | LockInput;
 type Output = FileOutput | LockOutput;

@@ -2,8 +2,9 @@ import type { ServerId } from '../../../src/base/ids.ts';
 import type { Random } from '../../../src/base/random.ts';
 import { RaftMessage, SnapshotPart } from '../../../src/gen/ringfs/v1/raft.ts';
 import type { RaftReceiver, RaftTransport } from '../../../src/ports/raft-transport.ts';
+import type { SimProcess } from '../harness/world.ts';
 import { SimNetwork } from '../raft/network.ts';
-import type { SimProcess, SimWorld } from './world.ts';
+import type { SimWorld } from './world.ts';
 
 /** A live server at its end of the links. */
 export interface LinkEnd {

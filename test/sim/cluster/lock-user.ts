@@ -6,9 +6,10 @@ import { LOCK_END_MAX, rangeMessage } from '../../../src/core/namespace/locks/ra
 import { F_RDLCK, F_UNLCK, F_WRLCK } from '../../../src/core/namespace/ops/lock.ts';
 import { LockOutcome, type Op } from '../../../src/gen/ringfs/v1/namespace.ts';
 import { LockWaiters } from '../../../src/vfs/locks/lock-waiters.ts';
+import { SimLogger, type SimProcess } from '../harness/world.ts';
 import type { ClusterChecks } from './checks.ts';
 import type { Histories, OpenOperation } from './histories.ts';
-import { SimLogger, type SimProcess, type SimWorld } from './world.ts';
+import type { SimWorld } from './world.ts';
 
 export interface LockUserComponents {
   readonly world: SimWorld;

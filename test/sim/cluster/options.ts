@@ -106,7 +106,7 @@ export const FAULTS = [
 
 const NO_FAULTS: Partial<SimOptions> = Object.fromEntries(FAULTS.map((name) => [name, 0]));
 
-const PROFILES: Readonly<Record<string, Partial<SimOptions>>> = {
+export const PROFILES: Readonly<Record<string, Partial<SimOptions>>> = {
   mixed: {},
   crash: { ...NO_FAULTS, loss: 0.01, kills: 0.5, powerLosses: 0.4, blackouts: 0.1, failpoints: 0.8 },
   partition: {
@@ -147,58 +147,16 @@ const PROFILES: Readonly<Record<string, Partial<SimOptions>>> = {
   calm: NO_FAULTS,
 };
 
-export const PROFILE_NAMES: readonly string[] = Object.keys(PROFILES);
-
-/** Throws RangeError with a message for a person. */
+/** Throws RangeError. */
 export function profileOptions(profile: string, changes: Partial<SimOptions> = {}): SimOptions {
   const own = Object.hasOwn(PROFILES, profile) ? PROFILES[profile] : undefined;
-  if (own === undefined) {
-    throw new RangeError(`there is no profile ${profile}; there are: ${PROFILE_NAMES.join(', ')}`);
-  }
+  if (own === undefined) throw new RangeError(`there is no profile ${profile}`);
   return { ...DEFAULTS, ...own, ...changes };
 }
 
-/** `name=value`. Throws RangeError. */
-export function parseSetting(text: string): Partial<SimOptions> {
-  const [name = '', value = ''] = text.split('=');
-  if (!Object.hasOwn(DEFAULTS, name)) {
-    throw new RangeError(`there is no option ${name}; there are: ${Object.keys(DEFAULTS).join(', ')}`);
-  }
-  const number = Number(value);
-  if (value.trim() === '' || !Number.isFinite(number) || number < 0) {
-    throw new RangeError(`${name} is a number of at least 0, not ${value === '' ? 'nothing' : value}`);
-  }
-  return { [name]: number };
-}
+export type SimCounts = ReturnType<typeof noCounts>;
 
-export interface SimCounts {
-  elections: number;
-  crashes: number;
-  failpoints: number;
-  pauses: number;
-  partitions: number;
-  snapshots: number;
-  compactions: number;
-  memberChanges: number;
-  transfers: number;
-  refusedStarts: number;
-  fullDisks: number;
-  sessionsLost: number;
-  operations: number;
-  /** Answered by servers that did not lead. */
-  followerReads: number;
-  unknownOutcomes: number;
-  duplicates: number;
-  messagesSent: number;
-  messagesLost: number;
-  messagesDuplicated: number;
-  events: number;
-  /** Histories for which no verdict was found in time. */
-  undecided: number;
-  simulatedMs: number;
-}
-
-export function noCounts(): SimCounts {
+export function noCounts() {
   return {
     elections: 0,
     crashes: 0,
@@ -213,6 +171,7 @@ export function noCounts(): SimCounts {
     fullDisks: 0,
     sessionsLost: 0,
     operations: 0,
+    /** Answered by servers that did not lead. */
     followerReads: 0,
     unknownOutcomes: 0,
     duplicates: 0,
@@ -220,11 +179,8 @@ export function noCounts(): SimCounts {
     messagesLost: 0,
     messagesDuplicated: 0,
     events: 0,
+    /** Histories for which no verdict was found in time. */
     undecided: 0,
     simulatedMs: 0,
   };
-}
-
-export function addCounts(total: SimCounts, counts: SimCounts): void {
-  for (const key of Object.keys(total) as (keyof SimCounts)[]) total[key] += counts[key];
 }

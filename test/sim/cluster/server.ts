@@ -9,10 +9,11 @@ import { RaftReplica } from '../../../src/meta/raft/raft-replica.ts';
 import type { Replica } from '../../../src/meta/replica.ts';
 import type { AskLeader } from '../../../src/meta/unleased-reads.ts';
 import type { MemoryNetwork } from '../../support/memory-rpc.ts';
+import { SimLogger, SimProcess, Violation } from '../harness/world.ts';
 import type { ClusterChecks } from './checks.ts';
 import { SimDisk } from './disk.ts';
 import type { RaftLinks } from './links.ts';
-import { SimLogger, SimProcess, type SimWorld, Violation } from './world.ts';
+import type { SimWorld } from './world.ts';
 
 export interface SimServerComponents {
   readonly world: SimWorld;

@@ -5,6 +5,8 @@ import { MetaReply, MetaRequest } from '../../../src/gen/ringfs/v1/meta.ts';
 import type { RpcConnector } from '../../../src/ports/rpc.ts';
 import { MemoryNetwork } from '../../support/memory-rpc.ts';
 import { mkdir, mkfile } from '../../support/namespace-ops.ts';
+import { Over, Passage } from '../harness/passage.ts';
+import { SimProcess, Violation } from '../harness/world.ts';
 import { ClusterChecks } from './checks.ts';
 import { type Playground, SimClient, type SimClientComponents } from './client.ts';
 import { type Breakable, Faults } from './faults.ts';
@@ -13,7 +15,7 @@ import { RaftLinks } from './links.ts';
 import type { Mutation } from './mutations.ts';
 import type { SimCounts, SimOptions } from './options.ts';
 import { addressOf, SimServer, type SimServerComponents } from './server.ts';
-import { SimProcess, SimWorld, Violation } from './world.ts';
+import { SimWorld } from './world.ts';
 
 export const CLUSTER_ID = '6f1c1c1e-0000-4000-8000-000000000001';
 const LOCK_FILES = 2;
@@ -60,9 +62,6 @@ export async function runSimulation(
   };
 }
 
-/** Thrown to leave the run once a checker has spoken. */
-class Over extends Error {}
-
 class Simulation implements Breakable {
   readonly world: SimWorld;
   readonly #network: MemoryNetwork<MetaRequest, MetaReply>;
@@ -74,10 +73,14 @@ class Simulation implements Breakable {
   readonly #clients = new Map<string, SimClient>();
   readonly #playground: Playground;
   readonly #mutation: Mutation | undefined;
+  readonly #passage: Passage;
   #clientsEver = 0;
 
   constructor(seed: number, options: SimOptions, run: RunOptions) {
     this.world = new SimWorld(seed, options, run);
+    this.#passage = new Passage(this.world, () => {
+      this.world.counts.events += 1;
+    });
     this.#mutation = run.mutation;
     this.#network = this.#makeNetwork();
     this.#links = new RaftLinks(this.world, CLUSTER_ID);
@@ -114,7 +117,7 @@ class Simulation implements Breakable {
       await this.#begin();
       if (this.#mutation?.faults === undefined) new Faults(this).start();
       else this.#mutation.faults(this);
-      await this.#pass(this.world.options.seconds * 1_000);
+      await this.#passage.pass(this.world.options.seconds * 1_000);
       await this.#heal();
       await this.#audit();
       this.#histories.check();
@@ -168,7 +171,7 @@ class Simulation implements Breakable {
       for (const client of this.#clients.values()) if (client.running > 0) return false;
       return this.#agree();
     };
-    await this.#until(
+    await this.#passage.until(
       quiet,
       HEAL_MS_MAX,
       () => `operations do not end, or replicas do not agree: ${this.#state()}`,
@@ -218,7 +221,7 @@ class Simulation implements Breakable {
       }
     };
     await this.#resolve(look(), HEAL_MS_MAX, 'the audit');
-    await this.#until(
+    await this.#passage.until(
       () => this.#agree(),
       HEAL_MS_MAX,
       () => `replicas do not agree: ${this.#state()}`,
@@ -236,48 +239,8 @@ class Simulation implements Breakable {
     this.world.queue.after(LEASE_CHECK_MS, () => this.#watchLeases());
   }
 
-  // Time --------------------------------------------------------------------------------------------------
-
-  async #until(condition: () => boolean, limitMs: number, what: () => string): Promise<void> {
-    const end = this.world.nowMs + limitMs;
-    for (;;) {
-      if (this.world.violation !== undefined) throw new Over();
-      if (condition()) return;
-      if (!this.world.queue.runNext(end)) {
-        this.world.fail(new Violation('liveness', `after ${limitMs} ms: ${what()}`));
-        throw new Over();
-      }
-      this.world.counts.events += 1;
-      // Everything that the event has set off, which are microtasks, is done before the next one.
-      await new Promise<void>((resolve) => setImmediate(resolve));
-    }
-  }
-
-  async #pass(ms: number): Promise<void> {
-    const end = this.world.nowMs + ms;
-    let over = false;
-    this.world.queue.after(ms, () => {
-      over = true;
-    });
-    await this.#until(
-      () => over || this.world.nowMs > end,
-      ms + 1,
-      () => 'time does not pass',
-    );
-  }
-
-  async #resolve<T>(promise: Promise<T>, limitMs: number, what: string): Promise<T> {
-    let done = false;
-    const finish = (): void => {
-      done = true;
-    };
-    promise.then(finish, finish);
-    await this.#until(
-      () => done,
-      limitMs,
-      () => `${what} does not end: ${this.#state()}`,
-    );
-    return await promise;
+  #resolve<T>(promise: Promise<T>, limitMs: number, what: string): Promise<T> {
+    return this.#passage.resolve(promise, limitMs, () => `${what} does not end: ${this.#state()}`);
   }
 
   // Breakable ---------------------------------------------------------------------------------------------

@@ -1,30 +1,23 @@
-/** npm run sim -- [--seeds N] [--seed S] [--profile NAME] [--set name=value ...]: simulates the metadata path. */
+/** npm run sim -- [--seeds N] [--seed S] [--profile NAME] [--set name=value ...] */
 import { availableParallelism } from 'node:os';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { systemRandom } from '../../../src/io/os/system-random.ts';
 import { SystemTimers } from '../../../src/io/os/system-timers.ts';
-import {
-  addCounts,
-  DEFAULTS,
-  noCounts,
-  type OptionName,
-  PROFILE_NAMES,
-  parseSetting,
-  profileOptions,
-  type SimOptions,
-} from './options.ts';
+import { findProfile, PROFILE_NAMES, type Profile } from './profiles.ts';
 import { shrink } from './shrink.ts';
-import { runSimulation } from './simulation.ts';
+import { addCounts, type Counts, type Options, parseSetting } from './simulator.ts';
 import type { SimReport } from './worker.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 const SEED_LIMIT = 2 ** 32;
+/** Those whose options the help lists: one of each simulation. */
+const HELP_PROFILES = ['mixed', 'ring', 'blocks'];
 
 interface Flags {
   readonly seeds: number;
   readonly seed?: number;
-  readonly profile: string;
-  readonly set: Partial<SimOptions>;
+  readonly profile: Profile;
+  readonly set: readonly string[];
   readonly jobs: number;
   readonly trace: boolean;
   readonly shrink: boolean;
@@ -40,48 +33,58 @@ function wholeNumber(limit: number): (text: string) => number {
   };
 }
 
-function setting(text: string, before: Partial<SimOptions>): Partial<SimOptions> {
+function profile(name: string): Profile {
   try {
-    return { ...before, ...parseSetting(text) };
+    return findProfile(name);
   } catch (error) {
     throw new InvalidArgumentError((error as Error).message);
   }
 }
 
-function profile(name: string): string {
-  if (PROFILE_NAMES.includes(name)) return name;
-  throw new InvalidArgumentError(`there are: ${PROFILE_NAMES.join(', ')}.`);
+function helpOf(name: string): string {
+  const { simulator } = findProfile(name);
+  const names = Object.keys(simulator.profiles).join(', ');
+  return `\nProfiles of ${simulator.description}: ${names}\nOptions as in ${name}: ${JSON.stringify(simulator.defaults, undefined, 2)}`;
 }
 
-function parse(): Flags {
+/** Throws CommanderError. */
+function parse(): { readonly flags: Flags; readonly options: Options } {
   const command = new Command('sim')
-    .description(
-      'Simulates servers, clients, network, disks and clocks of the metadata path in virtual time.',
-    )
+    .description('Simulates parts of a cluster, with their network, disks and clocks, in virtual time.')
     .option('--seeds <n>', 'how many fresh random seeds to run', wholeNumber(1e9), 100)
     .option('--seed <s>', 'run this seed only', wholeNumber(SEED_LIMIT))
-    .option('--profile <name>', PROFILE_NAMES.join(', '), profile, 'mixed')
-    .option('--set <name=value>', 'change an option of the profile; may be repeated', setting, {})
+    .option('--profile <name>', PROFILE_NAMES.join(', '), profile, findProfile('mixed'))
+    .option('--set <name=value>', 'change an option of the profile; may be repeated', collect, [])
     .option('--jobs <n>', 'processes', wholeNumber(1025), availableParallelism())
     .option('--trace', 'with --seed: print everything that happens', false)
     .option('--no-shrink', 'do not look for smaller options that fail as well')
-    .addHelpText('after', `\nOptions of profiles, as in mixed:\n${JSON.stringify(DEFAULTS, undefined, 2)}`)
+    .addHelpText('after', HELP_PROFILES.map(helpOf).join('\n'))
     .exitOverride();
-  return command.parse().opts<Flags>();
+  const flags = command.parse().opts<Flags>();
+  let options: Options = flags.profile.options;
+  for (const text of flags.set) {
+    try {
+      options = { ...options, ...parseSetting(options, text) };
+    } catch (error) {
+      command.error((error as Error).message);
+    }
+  }
+  return { flags, options };
 }
+
+const collect = (text: string, before: readonly string[]): readonly string[] => [...before, text];
 
 const say = (line: string): void => console.log(line);
 
 /** The command that repeats a run. */
-function commandFor(seed: number, { profile: name }: Flags, options: SimOptions): string {
-  const own = profileOptions(name);
-  const changed = (Object.keys(own) as OptionName[]).filter((key) => own[key] !== options[key]);
+function commandFor(seed: number, { name, options: own }: Profile, options: Options): string {
+  const changed = Object.keys(own).filter((key) => own[key] !== options[key]);
   const sets = changed.map((key) => ` --set ${key}=${options[key]}`);
   return `npm run sim -- --seed ${seed} --profile ${name}${sets.join('')}`;
 }
 
-async function traced(seed: number, options: SimOptions): Promise<boolean> {
-  const { violation, digest } = await runSimulation(seed, options, { onTrace: say });
+async function traced(seed: number, { simulator }: Profile, options: Options): Promise<boolean> {
+  const { violation, digest } = await simulator.run(seed, options, { onTrace: say });
   say(`digest ${digest}`);
   if (violation !== undefined) say(violation.message);
   return violation === undefined;
@@ -91,13 +94,13 @@ class Campaign {
   readonly #pool: WorkerPool;
   readonly #timers: SystemTimers;
   readonly #flags: Flags;
-  readonly #options: SimOptions;
+  readonly #options: Options;
   readonly #startedMs: number;
-  readonly #counts = noCounts();
+  readonly #counts: Counts = {};
   #seeds = 0;
   #failures = 0;
 
-  constructor(timers: SystemTimers, flags: Flags, options: SimOptions) {
+  constructor(timers: SystemTimers, flags: Flags, options: Options) {
     this.#timers = timers;
     this.#pool = new WorkerPool({ timers });
     this.#flags = flags;
@@ -123,7 +126,7 @@ class Campaign {
   }
 
   async #one(seed: number): Promise<void> {
-    const report = await this.#pool.run({ seed, options: this.#options });
+    const report = await this.#pool.run({ seed, profile: this.#flags.profile.name, options: this.#options });
     this.#seeds += 1;
     addCounts(this.#counts, report.counts);
     if (this.#flags.seed !== undefined) say(`digest ${report.digest}`);
@@ -132,13 +135,14 @@ class Campaign {
 
   async #failed({ seed, check, message }: SimReport): Promise<void> {
     this.#failures += 1;
-    say(`FAILED seed ${seed} profile ${this.#flags.profile}: ${message}`);
-    say(`  repeat: ${commandFor(seed, this.#flags, this.#options)}`);
+    say(`FAILED seed ${seed} profile ${this.#flags.profile.name}: ${message}`);
+    say(`  repeat: ${commandFor(seed, this.#flags.profile, this.#options)}`);
     if (!this.#flags.shrink) return;
-    const smallest = await shrink(this.#options, async (options) => {
-      return (await this.#pool.run({ seed, options })).check === check;
+    const { name, simulator } = this.#flags.profile;
+    const smallest = await shrink(simulator, this.#options, async (options) => {
+      return (await this.#pool.run({ seed, profile: name, options })).check === check;
     });
-    say(`  smallest: ${commandFor(seed, this.#flags, smallest)}`);
+    say(`  smallest: ${commandFor(seed, this.#flags.profile, smallest)}`);
   }
 
   #totals(): string {
@@ -147,16 +151,8 @@ class Campaign {
     const figures: readonly (readonly [string, number])[] = [
       ['seeds', this.#seeds],
       ['failures', this.#failures],
-      ['elections', counts.elections],
-      ['crashes', counts.crashes],
-      ['partitions', counts.partitions],
-      ['snapshots', counts.snapshots],
-      ['membership changes', counts.memberChanges],
-      ['leader transfers', counts.transfers],
-      ['operations', counts.operations],
-      ['unknown outcomes', counts.unknownOutcomes],
-      ['unknown verdicts', counts.undecided],
-      ['simulated seconds per second', Math.round(counts.simulatedMs / 1_000 / wallS)],
+      ...this.#flags.profile.simulator.totals.map(([label, count]) => [label, counts[count] ?? 0] as const),
+      ['simulated seconds per second', Math.round((counts['simulatedMs'] ?? 0) / 1_000 / wallS)],
       ['seeds per hour', Math.round((this.#seeds / wallS) * 3_600)],
     ];
     return figures.map(([name, value]) => `${name} ${value}`).join(', ');
@@ -164,15 +160,16 @@ class Campaign {
 }
 
 async function main(): Promise<number> {
-  let flags: Flags;
+  let parsed: ReturnType<typeof parse>;
   try {
-    flags = parse();
+    parsed = parse();
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     throw error;
   }
-  const options = profileOptions(flags.profile, flags.set);
-  if (flags.trace && flags.seed !== undefined) return (await traced(flags.seed, options)) ? 0 : 1;
+  const { flags, options } = parsed;
+  if (flags.trace && flags.seed !== undefined)
+    return (await traced(flags.seed, flags.profile, options)) ? 0 : 1;
   // The timers of the product do not keep a process alive, but its workers do.
   return (await new Campaign(new SystemTimers(), flags, options).run()) ? 0 : 1;
 }

@@ -1,10 +1,11 @@
-import type { SimCounts, SimOptions } from './options.ts';
-import { runSimulation } from './simulation.ts';
+import { findProfile } from './profiles.ts';
+import type { Counts, Options } from './simulator.ts';
 
 /** One run, as the command line asks for it. */
 export interface SimTask {
   readonly seed: number;
-  readonly options: SimOptions;
+  readonly profile: string;
+  readonly options: Options;
 }
 
 export interface SimReport {
@@ -13,7 +14,7 @@ export interface SimReport {
   /** Undefined: nothing was found. */
   readonly check: string | undefined;
   readonly message: string;
-  readonly counts: SimCounts;
+  readonly counts: Counts;
 }
 
 /** A promise of the product that nobody waits for must not fail. */
@@ -22,9 +23,9 @@ process.on('unhandledRejection', (error) => {
   unhandled ??= error instanceof Error ? (error.stack ?? error.message) : String(error);
 });
 
-async function run({ seed, options }: SimTask): Promise<SimReport> {
+async function run({ seed, profile, options }: SimTask): Promise<SimReport> {
   unhandled = undefined;
-  const { violation, counts, digest } = await runSimulation(seed, options);
+  const { violation, counts, digest } = await findProfile(profile).simulator.run(seed, options, {});
   const found =
     violation ?? (unhandled === undefined ? undefined : { check: 'unhandled-rejection', message: unhandled });
   return { seed, digest, check: found?.check, message: found?.message ?? '', counts };

@@ -1,7 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Timers } from '../../../src/ports/clock.ts';
-import { noCounts } from './options.ts';
 import type { SimReport, SimTask } from './worker.ts';
 
 /** A run takes well below a second of processor time; the machine may be busy. */
@@ -26,7 +25,7 @@ export class WorkerPool {
         finish();
         this.#all.delete(child);
         child.kill('SIGKILL');
-        resolve({ seed: task.seed, digest: '', check, message, counts: noCounts() });
+        resolve({ seed: task.seed, digest: '', check, message, counts: {} });
       };
       const onExit = (code: number | null): void => lost('crash', `the process ended with ${code}`);
       const onMessage = (message: unknown): void => {

@@ -1,0 +1,161 @@
+import { EMPTY_BYTES, fromHex, toHex } from '../../../src/base/bytes.ts';
+import type { BlockId } from '../../../src/base/ids.ts';
+import type { Random } from '../../../src/base/random.ts';
+import { TABLE, tableRange } from '../../../src/core/namespace/keys.ts';
+import { BLOCK } from '../../../src/core/namespace/rows.ts';
+import type { BlockCopy, Extent, Op } from '../../../src/gen/ringfs/v1/namespace.ts';
+import { GarbageCollector } from '../../../src/meta/garbage-collector.ts';
+import { MemoryReplica } from '../../support/memory-replica.ts';
+import { NamespaceFixture } from '../../support/namespace-fixture.ts';
+import { mkfile, truncate, write } from '../../support/namespace-ops.ts';
+import type { TestBlock } from '../../support/test-blocks.ts';
+import { SimLogger, SimProcess, type World } from '../harness/world.ts';
+import type { BlockNetwork, SimNode } from './node.ts';
+import type { BlocksCounts, BlocksOptions } from './options.ts';
+
+const DELETE_TIMEOUT_MS = 5_000;
+
+export interface SimMetadataComponents {
+  readonly world: World;
+  readonly counts: BlocksCounts;
+  readonly network: BlockNetwork;
+  readonly processes: Map<string, SimProcess>;
+  readonly nodes: () => readonly SimNode[];
+  /** Planted mistakes: the index that a delete is sent with, and the one that a commit tells of its uploads. */
+  readonly fence?: (before: number) => number;
+  readonly uploadIndex?: (uploadedAt: number) => number;
+}
+
+/** The namespace state machine with one session, and the leaders that collect its garbage, one after the other. */
+export class SimMetadata {
+  readonly #c: SimMetadataComponents;
+  readonly #options: BlocksOptions;
+  readonly #random: Random;
+  readonly #fs = new NamespaceFixture();
+  readonly #files: number[] = [];
+  readonly #process: SimProcess;
+  #lead: { readonly replica: MemoryReplica; readonly collector: GarbageCollector } | undefined;
+  #leaders = 0;
+
+  constructor(components: SimMetadataComponents, options: BlocksOptions) {
+    this.#c = components;
+    this.#options = options;
+    this.#random = components.world.random('metadata');
+    this.#process = new SimProcess(components.world, 'meta', { rate: 1, wallMs: 0 });
+    components.processes.set('meta', this.#process);
+    for (let i = 0; i < options.files; i++) this.#files.push(this.#fs.ino(mkfile(1, `f${i}`)));
+    this.elect();
+  }
+
+  get index(): number {
+    return this.#fs.machine.index;
+  }
+
+  get fileCount(): number {
+    return this.#files.length;
+  }
+
+  /** Blocks that files refer to. */
+  referenced(): Set<BlockId> {
+    const out = new Set<BlockId>();
+    for (const [key, value] of this.#fs.machine.store.scanSync(tableRange(TABLE.block))) {
+      if (BLOCK.decode(value).refs > 0) out.add(toHex(key.subarray(1)) as BlockId);
+    }
+    return out;
+  }
+
+  /** Blocks that there are rows of: referred to, or on their way out. */
+  rows(): number {
+    const { store } = this.#fs.machine;
+    return (
+      store.scanSync(tableRange(TABLE.block)).length + store.scanSync(tableRange(TABLE.condemned)).length
+    );
+  }
+
+  write(file: number, block: TestBlock, uploadedAt: number): 'ok' | 'missing' {
+    const told = this.#c.uploadIndex?.(uploadedAt) ?? uploadedAt;
+    return this.#commit([write(this.#files[file]!, [wholeBlock(block)])], told);
+  }
+
+  truncate(file: number): void {
+    this.#commit([truncate(this.#files[file]!, 0)]);
+  }
+
+  /** Another leader. What the former one has begun goes on until it notices. */
+  elect(): void {
+    const { world, nodes } = this.#c;
+    const former = this.#lead;
+    former?.replica.becomeFollower();
+    const replica = new MemoryReplica(`m${this.#leaders++}`, this.#fs.machine);
+    replica.becomeLeader();
+    const collector = new GarbageCollector(
+      {
+        replica,
+        timers: this.#process,
+        logger: new SimLogger(this.#process),
+        nodes: async () =>
+          nodes()
+            .filter(({ retired }) => !retired)
+            .map(({ name, address, up }) => ({
+              info: { id: name, address, capacityBytes: 100, usedBytes: 0, virtualNodes: 1 },
+              alive: up,
+            })),
+        deleteCopies: (address, ids, before) => this.#delete(address, ids, before),
+      },
+      { graceMs: this.#options.graceMs },
+    );
+    collector.start();
+    this.#lead = { replica, collector };
+    world.trace(`leader ${replica.id}`);
+    if (former !== undefined) world.queue.after(this.#random.below(5_000), () => former.collector.close());
+  }
+
+  async reconcile(from: SimProcess, copies: readonly BlockCopy[]): Promise<number> {
+    await from.sleep(this.#random.next() * this.#options.latencyMs);
+    const condemned = (await this.#lead?.collector.reconcile(copies)) ?? 0;
+    await from.sleep(this.#random.next() * this.#options.latencyMs);
+    return condemned;
+  }
+
+  #commit(ops: Op[], uploadedAt?: number): 'ok' | 'missing' {
+    const { world, counts } = this.#c;
+    const { body, index } = this.#fs.commit(ops, { uploadedAt }).result;
+    world.trace(`commit ${ops[0]?.body?.$case} at ${index} with ${uploadedAt}: ${body?.$case}`);
+    counts.commits++;
+    if (body?.$case === 'ok') return 'ok';
+    if (body?.$case !== 'missingBlocks') throw new Error(`refused: ${JSON.stringify(body)}`);
+    counts.commitsRefused++;
+    return 'missing';
+  }
+
+  /** Some arrive late, some twice, and of some the answer is lost. */
+  async #delete(address: string, ids: readonly Uint8Array[], before: number): Promise<void> {
+    const { world, counts, network, fence } = this.#c;
+    const { lateDeletes } = this.#options;
+    const value = { blockIds: [...ids], before: fence?.(before) ?? before };
+    const send = async (): Promise<void> => {
+      const connection = await network.connector('meta').connect(address);
+      try {
+        const reply = await connection.call({ $case: 'delete', value }, { timeoutMs: DELETE_TIMEOUT_MS });
+        if (reply.$case !== 'delete') throw new Error('not deleted');
+        counts.reclaimed += reply.value.deleted;
+        world.trace(`${address} deleted ${reply.value.deleted}, kept ${reply.value.kept} before ${before}`);
+      } finally {
+        connection.close();
+      }
+    };
+    counts.deletes++;
+    const troubled = !world.healing;
+    if (troubled && this.#random.next() < lateDeletes) {
+      world.queue.after(this.#random.below(15_000), () => void send().catch(() => undefined));
+    }
+    if (troubled && this.#random.next() < lateDeletes) throw new Error('no answer');
+    await send();
+  }
+}
+
+function wholeBlock({ id, data }: TestBlock): Extent {
+  const { length } = data;
+  const blockId = fromHex(id);
+  return { offset: 0, length, blockId, blockOffset: 0, blockLength: length, inline: EMPTY_BYTES };
+}

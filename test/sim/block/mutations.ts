@@ -1,0 +1,76 @@
+import type { BlockReply, BlockRequest } from '../../../src/gen/ringfs/v1/block.ts';
+import type { BlockStore } from '../../../src/ports/block-store.ts';
+import type { RpcAcceptor } from '../../../src/ports/rpc.ts';
+import type { BlocksMutation } from './simulation.ts';
+
+type Acceptor = RpcAcceptor<BlockRequest, BlockReply>;
+type RequestBody = NonNullable<BlockRequest['body']>;
+type ReplyBody = NonNullable<BlockReply['body']>;
+
+/** `answer` answers some requests in place of the node. */
+function answering(answer: (body: RequestBody) => ReplyBody | undefined): (acceptor: Acceptor) => Acceptor {
+  return (acceptor) => (peer) => {
+    const handler = acceptor(peer);
+    return {
+      onRequest: async (body) => answer(body) ?? (await handler.onRequest(body)),
+      onClose: () => handler.onClose(),
+    };
+  };
+}
+
+/** Everything of `store` but what `changes` has. */
+function changed(store: BlockStore, changes: Partial<BlockStore>): BlockStore {
+  return new Proxy(store, {
+    get(target, name) {
+      const value: unknown = Reflect.get(changes, name) ?? Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+/** Mistakes planted around block nodes and the collector, who know nothing of them. */
+export const BLOCKS_MUTATIONS = {
+  /** A put is acknowledged before anything is stored. */
+  'acknowledge-early': {
+    node: {
+      acceptor: answering((body) =>
+        body.$case === 'put' && body.value.replicate
+          ? { $case: 'put', value: { durableCopies: 2, existed: false } }
+          : undefined,
+      ),
+    },
+  },
+  /** A node says that it has whatever it is asked for, so that nobody repairs it. */
+  'claim-to-have': {
+    node: {
+      acceptor: answering((body) =>
+        body.$case === 'has'
+          ? { $case: 'has', value: { present: body.value.blockIds.map(() => true) } }
+          : undefined,
+      ),
+    },
+  },
+  /** A node that has lost sight of a block says so at once instead of looking. */
+  'never-find': {
+    node: {
+      store: (store, world) =>
+        changed(store, {
+          get: async (id) => (id.charCodeAt(0) % 4 === world.seed % 4 ? undefined : await store.get(id)),
+        }),
+    },
+  },
+  /** The disk acknowledges a write that it forgets. */
+  'forget-writes': {
+    node: {
+      store: (store) =>
+        changed(store, {
+          put: async (id, data, uploadedAt) =>
+            id.charCodeAt(1) % 2 === 0 ? { existed: false } : await store.put(id, data, uploadedAt),
+        }),
+    },
+  },
+  /** Nodes delete copies whatever the index of their upload. */
+  'delete-without-fence': { metadata: { fence: () => Number.MAX_SAFE_INTEGER } },
+  /** Commits do not say how old their uploads are. */
+  'commit-without-index': { metadata: { uploadIndex: () => 1e9 } },
+} as const satisfies Readonly<Record<string, BlocksMutation>>;
