@@ -75,7 +75,8 @@ export class Inspection {
       this.#known.add(segment);
     }
     const { active } = writer;
-    if (active !== undefined && damaged.has(active)) await writer.seal();
+    // Without a segment that is written to, no checkpoint would lie behind the last one.
+    if (active === undefined || damaged.has(active)) await writer.seal();
     const { lost, more } = await this.#evacuate(damaged, limit);
     if (!more) await this.#setAside(damaged);
     return { lost, more };

@@ -119,8 +119,8 @@ export class SegmentWriter {
   /** What comes from now on goes to a new segment. */
   async seal(): Promise<void> {
     const active = this.#active;
-    if (active === undefined || active.tail === SEGMENT_HEADER_BYTES) return;
-    if (active.state === 'open') active.state = 'sealed';
+    if (active?.tail === SEGMENT_HEADER_BYTES) return;
+    if (active?.state === 'open') active.state = 'sealed';
     await this.#turnOnce();
   }
 
