@@ -71,7 +71,7 @@ describe('balance', () => {
     for (const load of loads({ seed: 1, nodes: 3, virtualNodes: () => 8 }))
       assert.ok(Math.abs(load - 1) < 1e-9);
     const four = loads({ seed: 1, nodes: 4, virtualNodes: () => 32 });
-    assert.ok(Math.max(...four) <= 1.1, four.join());
+    assert.ok(Math.max(...four) <= 1.25, four.join());
   });
 
   it('with the successor lists that nodes have, all still name the same', () => {
