@@ -254,7 +254,7 @@ function plot(series: readonly (readonly [label: string, rows: readonly Measured
     text([(WIDTH - MARGIN.right + MARGIN.left) / 2, HEIGHT - 10], 'machines', 'text-anchor="middle"'),
   );
   const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`;
-  return `${head}\n<rect width="100%" height="100%" fill="white"/>\n${parts.join('\n')}\n</svg>\n`;
+  return `${head}\n<title>Hops of a lookup by the number of machines</title>\n<rect width="100%" height="100%" fill="white"/>\n${parts.join('\n')}\n</svg>\n`;
 }
 
 async function main(): Promise<void> {
