@@ -75,7 +75,8 @@ export class DirectoryStream {
     const page = await this.#pageAfter(after, limit - out.length, withAttrs, signal);
     while (page.at < page.entries.length && out.length < limit) {
       const entry = page.entries[page.at++]!;
-      out.push(this.#entry(++next, entry));
+      next = this.#cookieBehind(next, toBinary(entry.name));
+      out.push(this.#entry(next, entry));
     }
     return out;
   }
@@ -92,15 +93,23 @@ export class DirectoryStream {
     return name;
   }
 
-  #entry(cookie: number, { name, ino, type, attr }: DirEntry): DirectoryEntry {
-    // Reading again from an earlier position may find other names there; they take the cookies over.
-    this.#names.length = cookie - this.#firstCookie;
-    this.#names.push(toBinary(name));
+  /**
+   * The cookie of the name that was found behind a cookie. Positions stay valid until rewinddir(3), also those that lie behind
+   * one that is read again: what is found there as before keeps its cookie, and anything else gets one that never was.
+   */
+  #cookieBehind(cookie: number, name: string): number {
+    if (this.#names[cookie + 1 - this.#firstCookie] === name) return cookie + 1;
+    const unused = this.#firstCookie + this.#names.length;
+    this.#names.push(name);
     if (this.#names.length > VFS_READDIR_COOKIES_MAX) {
       const dropped = VFS_READDIR_COOKIES_MAX / 2;
       this.#names = this.#names.slice(dropped);
       this.#firstCookie += dropped;
     }
+    return unused;
+  }
+
+  #entry(cookie: number, { name, ino, type, attr }: DirEntry): DirectoryEntry {
     const entry = { name, ino: ino as Ino, type, cookie };
     return attr ? { ...entry, attr: this.#source.view(attr) } : entry;
   }

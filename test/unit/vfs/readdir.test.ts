@@ -91,6 +91,38 @@ describe('readdir', () => {
     assert.equal(await errnoOf(a.readdir(ino, handle, 1000, 3, false)), 'EINVAL');
   });
 
+  it('keeps positions behind one from which it was read again, whatever has come and gone meanwhile', async () => {
+    const { a, b, ino, handle } = await directoryOf(60);
+    const all: DirectoryEntry[] = [];
+    for (let cookie = 0; ; cookie = all.at(-1)!.cookie) {
+      const entries = await a.readdir(ino, handle, cookie, 8, false);
+      if (entries.length === 0) break;
+      all.push(...entries);
+    }
+    const behind = async (position: number, count: number): Promise<readonly DirectoryEntry[]> =>
+      await a.readdir(ino, handle, all[position]!.cookie, count, false);
+    const names = (entries: readonly DirectoryEntry[]): string[] => entries.map(nameOf);
+    assert.deepEqual(names(await behind(5, 8)), names(all.slice(6, 14)));
+    assert.deepEqual(names(await behind(40, 1)), names(all.slice(41, 42)));
+    // As before, the same positions.
+    assert.deepEqual(await behind(5, 8), all.slice(6, 14));
+
+    await b.unlink(ino, all[10]!.name);
+    await b.mknod(ROOT, ino, bytes('f0002-new'), 0o100644, 0);
+    const changed = await behind(3, 10);
+    assert.deepEqual(names(changed), [
+      ...names(all.slice(4, 5)),
+      'f0002-new',
+      ...names(all.slice(5, 10)),
+      ...names(all.slice(11, 14)),
+    ]);
+    for (const position of [5, 8, 10, 13, 30, 60]) {
+      assert.deepEqual(names(await behind(position, 1)), names(all.slice(position + 1, position + 2)));
+    }
+    const last = changed.at(-1)!.cookie;
+    assert.deepEqual(names(await a.readdir(ino, handle, last, 2, false)), names(all.slice(14, 16)));
+  });
+
   it('shows attributes as they are when handed out', async () => {
     const { a, b, ino, handle } = await directoryOf(100);
     const first = await a.readdir(ino, handle, 0, 3, true);
