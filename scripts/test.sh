@@ -4,7 +4,7 @@ set -u
 cd "$(dirname "$0")/.."
 # Programs that the tests use on the mount.
 extra=""
-for pair in rsync:rsync sqlite3:sqlite3 git:git gcc:gcc make:make python3:python3 vim:vim-tiny fusermount3:fuse3 mkfs.ext4:e2fsprogs setfacl:acl setcap:libcap2-bin; do
+for pair in rsync:rsync sqlite3:sqlite3 git:git gcc:gcc make:make python3:python3 vim:vim-tiny fusermount3:fuse3 mkfs.ext4:e2fsprogs setfacl:acl setcap:libcap2-bin ip:iproute2 iptables:iptables; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || extra="$extra ${pair##*:}"
 done
 RINGFS_SETUP_EXTRA="$extra" sh scripts/setup.sh || { echo '0 passed, 1 failed'; exit 1; }
@@ -47,6 +47,8 @@ tests model
 tests sim
 tests integration
 tests posix
+check 'rig: the leader is killed' node dist/docker/rig/main.js kill-leader
+check 'rig: a mount is cut off from the leader' node dist/docker/rig/main.js partition-mount
 check 'docker rig' sh docker/smoke.sh
 
 awk '{ p += $1; f += $2 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 }' "$RINGFS_TALLY"
