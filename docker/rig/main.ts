@@ -4,7 +4,7 @@
  *     npm run rig -- [--list] [--docker|--netns] [--json FILE] [scenario...]
  *
  * Without names all scenarios run. The exit status is 1 when anything acknowledged was lost or anything was wrong, 2 when the rig
- * cannot be built.
+ * could not be built or a scenario not be carried out.
  */
 import { writeFileSync } from 'node:fs';
 import Table from 'cli-table3';
@@ -26,6 +26,8 @@ interface Flags {
 }
 
 class RigError extends Error {}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function chosen(names: readonly string[]): readonly Scenario[] {
   if (names.length === 0) return SCENARIOS;
@@ -115,15 +117,22 @@ async function main(names: readonly string[], flags: Flags): Promise<number> {
   const open = (): Promise<Rig> =>
     flags.docker === true ? DockerRig.open() : NetnsRig.open({ servers: 3, mounts: 2 });
   const reports: Report[] = [];
+  let undone = 0;
   for (const scenario of scenarios) {
-    const report = await runScenario(scenario, open, scale);
-    reports.push(report);
-    for (const { atMs, what } of report.timeline)
-      process.stdout.write(`${scenario.name} ${seconds(atMs)}: ${what}\n`);
+    try {
+      const report = await runScenario(scenario, open, scale);
+      reports.push(report);
+      for (const { atMs, what } of report.timeline)
+        process.stdout.write(`${scenario.name} ${seconds(atMs)}: ${what}\n`);
+    } catch (error) {
+      undone++;
+      process.stderr.write(`rig: ${scenario.name} could not be carried out: ${messageOf(error)}\n`);
+    }
   }
   print(reports);
   if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(reports, null, 2)}\n`);
-  return reports.some(({ verdict }) => verdict.wrong.length > 0) ? 1 : 0;
+  if (reports.some(({ verdict }) => verdict.wrong.length > 0)) return 1;
+  return undone > 0 ? 2 : 0;
 }
 
 const program = new Command('rig')
@@ -140,6 +149,6 @@ const program = new Command('rig')
 try {
   await program.parseAsync();
 } catch (error) {
-  process.stderr.write(`rig: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`rig: ${messageOf(error)}\n`);
   process.exitCode = 2;
 }

@@ -35,6 +35,8 @@ export class NetnsRig implements Rig {
   readonly #root: string;
   readonly #hub: string;
   readonly #machines = new Map<string, Machine>();
+  /** Mounts whose directory was made. */
+  readonly #made = new Set<string>();
 
   private constructor(size: RigSize) {
     this.#root = mkdtempSync(path.join(tmpdir(), 'ringfs-rig-'));
@@ -152,7 +154,9 @@ export class NetnsRig implements Rig {
     const machine = this.#machine(node);
     if (machine.process !== undefined) throw new Error(`${node} runs already`);
     const isMount = this.mounts.includes(node);
-    if (isMount) mkdirSync(this.#directory(node), { recursive: true });
+    // What a killed mount left there cannot be looked at, only mounted over.
+    if (isMount && !this.#made.has(node)) mkdirSync(this.#directory(node), { recursive: true });
+    this.#made.add(node);
     const log = openSync(machine.log, 'a');
     const child = spawn('nsenter', this.#inNamespace(machine.namespace, this.#commandOf(machine)), {
       stdio: ['ignore', log, log],
@@ -166,9 +170,14 @@ export class NetnsRig implements Rig {
       machine.process = undefined;
     });
     if (!isMount) return;
-    await until(`${node} is mounted`, MOUNT_TIMEOUT_MS, async () => {
+    const mounted = until(`${node} is mounted`, MOUNT_TIMEOUT_MS, async () => {
       await sh('mountpoint', '-q', this.#directory(node));
       return true;
+    });
+    await mounted.catch(async (error: unknown) => {
+      throw new Error(`${node} could not be mounted; its log ends with\n${await this.logTail(node)}`, {
+        cause: error,
+      });
     });
   }
 

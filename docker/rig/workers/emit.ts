@@ -13,8 +13,10 @@ export async function told<T>(what: string, operation: () => Promise<T>): Promis
     emit({ kind: 'done', what, ms: Math.round(performance.now() - start) });
     return value;
   } catch (error) {
-    const text =
-      error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error);
+    // A program that ended badly has its status as its code: what it said tells more.
+    const { code, message } = error as NodeJS.ErrnoException;
+    const text = typeof code === 'string' ? code : message;
+    error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error);
     emit({ kind: 'failed', what, ms: Math.round(performance.now() - start), error: text.slice(0, 300) });
     return undefined;
   }

@@ -28,7 +28,7 @@ export async function git(cwd: string, ...args: readonly string[]): Promise<stri
 export async function committer(directory: string, name: string, inbox: Inbox): Promise<void> {
   const repository = path.join(directory, `git-${name}`);
   await told('git', async () => {
-    await mkdir(repository, { recursive: true });
+    await mkdir(repository);
     await git(repository, 'init', '-q');
   });
   for (let n = 0; !inbox.ended; n++) {
