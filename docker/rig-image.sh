@@ -2,11 +2,7 @@
 # Makes the images of the scenarios: ringfs:local from this clone, and ringfs-rig:local with the workload's programs on top.
 set -eu
 cd "$(dirname "$0")/.."
-sh docker/engine.sh
+sh docker/image.sh
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! docker image inspect node:20-bookworm-slim >/dev/null 2>&1; then
-  docker pull -q node:20-bookworm-slim >/dev/null 2>&1 || sh docker/base-image.sh node:20-bookworm-slim
-fi
-docker build -q -t ringfs:local -f docker/Dockerfile . >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
 docker build -q -t ringfs-rig:local -f docker/Dockerfile.rig . >"$log" 2>&1 || { cat "$log" >&2; exit 1; }

@@ -2,13 +2,9 @@
 # The docker rig in its short form: build the image, start three servers and a mount, write, kill the leader, read.
 set -eu
 cd "$(dirname "$0")/.."
-sh docker/engine.sh
-log=$(mktemp)
+sh docker/image.sh || { sh docker/engine.sh stop; exit 1; }
 project=ringfs-smoke
 compose="docker-compose -p $project -f docker/compose.replicated.yaml"
-if ! docker image inspect node:20-bookworm-slim >/dev/null 2>&1; then
-  docker pull -q node:20-bookworm-slim >/dev/null 2>&1 || sh docker/base-image.sh node:20-bookworm-slim
-fi
 cleanup() {
   status=$?
   if [ "$status" -ne 0 ]; then $compose logs --tail=40 2>&1 || true; fi
@@ -17,7 +13,6 @@ cleanup() {
   exit $status
 }
 trap cleanup EXIT
-docker build -q -t ringfs:local -f docker/Dockerfile . >/dev/null 2>"$log" || { cat "$log"; exit 1; }
 $compose up -d --no-build >/dev/null 2>&1
 on_mount() { $compose exec -T mount sh -ec "$1"; }
 status() { $compose exec -T "$1" ringfs status 127.0.0.1:7400 --json; }

@@ -106,10 +106,6 @@ export class DockerRig implements Rig {
     });
   }
 
-  logTail(node: string): Promise<string> {
-    return this.#run('logs', '--tail=40', node);
-  }
-
   #down(): Promise<string> {
     return this.#run('down', '-v', '-t', '2');
   }

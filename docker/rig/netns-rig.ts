@@ -175,7 +175,7 @@ export class NetnsRig implements Rig {
       return true;
     });
     await mounted.catch(async (error: unknown) => {
-      throw new Error(`${node} could not be mounted; its log ends with\n${await this.logTail(node)}`, {
+      throw new Error(`${node} could not be mounted; its log ends with\n${await this.#logTail(node)}`, {
         cause: error,
       });
     });
@@ -229,7 +229,7 @@ export class NetnsRig implements Rig {
     });
   }
 
-  async logTail(node: string): Promise<string> {
+  async #logTail(node: string): Promise<string> {
     return (await readFile(this.#machine(node).log, 'utf8')).slice(-LOG_TAIL_BYTES);
   }
 

@@ -37,8 +37,6 @@ export interface Rig {
   status(): Promise<ClusterStatus>;
   /** Runs a worker (workers/main.ts) on the machine of a mount, in the mounted directory. */
   worker(mount: string, args: readonly string[]): ChildProcess;
-  /** The end of a node's log, for a report of what went wrong. */
-  logTail(node: string): Promise<string>;
   close(): Promise<void>;
 }
 

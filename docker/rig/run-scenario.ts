@@ -1,6 +1,6 @@
 import { until } from './commands.ts';
 import type { Rig } from './rig.ts';
-import { isWhole, type Scenario, Stage, type TimelineEntry } from './scenario.ts';
+import { type Scenario, Stage, type TimelineEntry } from './scenario.ts';
 import { type Verdict, Workload } from './workload.ts';
 
 /** Operations before anything is broken, so that there is something to lose. */
@@ -34,9 +34,7 @@ export async function runScenario(
     await until('the work is under way', WARM_UP_MS, async () => begun.operations >= WARM_UP_OPERATIONS);
     await scenario.run(stage);
     const mended = stage.elapsedMs;
-    await until('the cluster is whole', WHOLE_MS, async () =>
-      isWhole(await rig.status(), rig.servers.length),
-    );
+    await stage.whole(WHOLE_MS);
     const wholeAfterMs = stage.elapsedMs - mended;
     stage.note('the cluster is whole');
     await stage.hold(AFTER_SECONDS);

@@ -61,8 +61,8 @@ export class Stage {
   }
 
   /** Until every server is healthy, has applied what the others have, and every block has all its copies. */
-  async whole(): Promise<void> {
-    await until('the cluster is whole', WAIT_MS, async () =>
+  async whole(timeoutMs = WAIT_MS): Promise<void> {
+    await until('the cluster is whole', timeoutMs, async () =>
       isWhole(await this.rig.status(), this.rig.servers.length),
     );
   }
@@ -71,7 +71,7 @@ export class Stage {
 /** How far a replica may be behind while work goes on. */
 const LAG_ENTRIES_MAX = 1_000;
 
-export function isWhole({ health, servers }: ClusterStatus, expected: number): boolean {
+function isWhole({ health, servers }: ClusterStatus, expected: number): boolean {
   const applied = servers.map(({ raft }) => raft?.appliedIndex ?? 0);
   return (
     health === 'ok' &&

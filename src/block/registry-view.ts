@@ -1,6 +1,6 @@
 import { type Placement, placementOf } from '../core/chord/placement.ts';
+import { takesBlocks } from '../core/namespace/block-nodes.ts';
 import type { BlockNodeState } from '../gen/ringfs/v1/meta.ts';
-import { BlockNodeMode } from '../gen/ringfs/v1/namespace.ts';
 import type { Logger } from '../ports/logger.ts';
 import { virtualPositions } from './virtual-positions.ts';
 
@@ -28,9 +28,8 @@ export class RegistryView {
     this.#checkDomains();
     const placed = nodes.flatMap((node) => {
       if (node.info === undefined) return [];
-      const { id, domain, virtualNodes } = node.info;
-      const given = domain === '' ? undefined : domain;
-      return [{ nodeId: id, domain: given, takesBlocks: takesBlocks(node), virtualNodes }];
+      const { id, virtualNodes } = node.info;
+      return [{ nodeId: id, domain: domainOf(node), takesBlocks: takesBlocks(node), virtualNodes }];
     });
     placed.sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
     const key = JSON.stringify(placed.map((node) => Object.values(node)));
@@ -77,10 +76,6 @@ export class RegistryView {
     if (shared) this.#logger.warn(fields, 'fewer failure domains than copies: some copies share a domain');
     else this.#logger.info(fields, 'copies are in different failure domains');
   }
-}
-
-function takesBlocks({ mode }: BlockNodeState): boolean {
-  return mode === undefined || mode === BlockNodeMode.UNSPECIFIED;
 }
 
 function domainOf({ info }: BlockNodeState): string | undefined {

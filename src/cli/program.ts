@@ -121,21 +121,24 @@ function addMount(root: Command): void {
     );
 }
 
+const GIVE_UP = 'give up waiting after so long';
+
+/** A command that asks the leader of a running cluster. `timeout`: what it does when the time is over. */
+function addAsking(parent: Command, name: string, description: string, timeout: string): Command {
+  return parent
+    .command(name)
+    .description(description)
+    .option('--servers <addresses>', 'servers to ask, as host:port[,host:port...] (default: those of --data)')
+    .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
+    .option('--timeout <seconds>', timeout, '60')
+    .option('--json', 'print JSON');
+}
+
 function addCluster(root: Command): void {
   const cluster = root
     .command('cluster')
     .description('members of the metadata cluster: list, add, promote, remove, transfer leadership');
-  const add = (name: string, description: string): Command =>
-    cluster
-      .command(name)
-      .description(description)
-      .option(
-        '--servers <addresses>',
-        'servers to ask, as host:port[,host:port...] (default: those of --data)',
-      )
-      .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
-      .option('--timeout <seconds>', 'give up waiting after so long', '60')
-      .option('--json', 'print JSON');
+  const add = (name: string, description: string): Command => addAsking(cluster, name, description, GIVE_UP);
   add('list', 'members as the leader sees them').action(runClusterList);
   add('add', 'add a server that was started with --join; it votes once it has caught up')
     .argument('<member>', 'the server, as id=host:port')
@@ -157,18 +160,8 @@ function addCluster(root: Command): void {
 function addNode(root: Command): void {
   const node = root.command('node').description('block nodes: list, drain, remove, and take back');
   const add = (name: string, description: string, timeout: string): Command =>
-    node
-      .command(name)
-      .description(description)
-      .option(
-        '--servers <addresses>',
-        'servers to ask, as host:port[,host:port...] (default: those of --data)',
-      )
-      .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
-      .option('--timeout <seconds>', timeout, '60')
-      .option('--json', 'print JSON');
-  const waiting = 'give up waiting after so long';
-  add('list', 'block nodes as the leader of the metadata cluster sees them', waiting).action(runNodeList);
+    addAsking(node, name, description, timeout);
+  add('list', 'block nodes as the leader of the metadata cluster sees them', GIVE_UP).action(runNodeList);
   add(
     'drain',
     'have a node hand over its blocks and take no new ones; returns when it may be stopped',
@@ -178,11 +171,11 @@ function addNode(root: Command): void {
     .option('--no-wait', 'return at once')
     .option('--force', 'even if fewer nodes are left than there are copies, or the node does not answer')
     .action(runNodeDrain);
-  add('remove', 'forget a node that was drained or is gone for good', waiting)
+  add('remove', 'forget a node that was drained or is gone for good', GIVE_UP)
     .argument('<id>', 'block node')
     .option('--force', 'even if blocks are lost or lose copies')
     .action(runNodeRemove);
-  add('add', 'take back a node that was drained or removed', waiting)
+  add('add', 'take back a node that was drained or removed', GIVE_UP)
     .argument('<id>', 'block node')
     .action(runNodeAdd);
   for (const command of node.commands) {

@@ -1,3 +1,4 @@
+import { takesBlocks } from '../core/namespace/block-nodes.ts';
 import type {
   BlockNodesReply,
   BlockNodesRequest,
@@ -7,7 +8,7 @@ import type {
 import type { BlockNodeState } from '../gen/ringfs/v1/meta.ts';
 import { BlockNodeMode } from '../gen/ringfs/v1/namespace.ts';
 import type { BlockNodeRegistry } from './block-node-registry.ts';
-import { type HasCopies, removalCost, takesBlocks } from './removal-cost.ts';
+import { type HasCopies, removalCost } from './removal-cost.ts';
 import { isPassing, type Replica } from './replica.ts';
 
 export interface ManageBlockNodesComponents {

@@ -1,9 +1,9 @@
 import { BLOCK_IDS_PER_CALL_MAX } from '../base/limits.ts';
+import { takesBlocks } from '../core/namespace/block-nodes.ts';
 import { type LiveBlock, listLiveBlocks } from '../core/namespace/read-reclaim.ts';
 import type { RowSource } from '../core/namespace/types.ts';
 import type { RemovalCost } from '../gen/ringfs/v1/admin.ts';
 import type { BlockNodeState } from '../gen/ringfs/v1/meta.ts';
-import { BlockNodeMode } from '../gen/ringfs/v1/namespace.ts';
 
 /** Which of some blocks the block node at `address` has. Throws when it does not answer. */
 export type HasCopies = (
@@ -63,8 +63,4 @@ async function addPage(
       cost.thinBytes += length;
     }
   }
-}
-
-export function takesBlocks({ mode }: BlockNodeState): boolean {
-  return mode === undefined || mode === BlockNodeMode.UNSPECIFIED;
 }

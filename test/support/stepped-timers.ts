@@ -1,4 +1,5 @@
 import type { Instant, TimerHandle, Timers } from '../../src/ports/clock.ts';
+import { sleepBy } from './timer-sleep.ts';
 
 interface Entry {
   readonly atMs: number;
@@ -31,19 +32,8 @@ export class SteppedTimers implements Timers {
     };
   }
 
-  async sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
-    signal?.throwIfAborted();
-    await new Promise<void>((resolve, reject) => {
-      const timer = this.after(delayMs, () => {
-        signal?.removeEventListener('abort', onAbort);
-        resolve();
-      });
-      const onAbort = (): void => {
-        timer.cancel();
-        reject(signal?.reason as Error);
-      };
-      signal?.addEventListener('abort', onAbort, { once: true });
-    });
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+    return sleepBy(this, delayMs, signal);
   }
 
   /** Timers waiting. */

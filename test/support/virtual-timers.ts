@@ -1,4 +1,5 @@
 import type { Instant, TimerHandle, Timers } from '../../src/ports/clock.ts';
+import { sleepBy } from './timer-sleep.ts';
 
 interface Pending {
   readonly at: number;
@@ -31,21 +32,7 @@ export class VirtualTimers implements Timers {
   }
 
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason as Error);
-        return;
-      }
-      const onAbort = (): void => {
-        handle.cancel();
-        reject(signal?.reason as Error);
-      };
-      const handle = this.after(delayMs, () => {
-        signal?.removeEventListener('abort', onAbort);
-        resolve();
-      });
-      signal?.addEventListener('abort', onAbort, { once: true });
-    });
+    return sleepBy(this, delayMs, signal);
   }
 
   /** Timers that wait: a test that expects none can say so. */

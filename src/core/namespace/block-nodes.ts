@@ -40,6 +40,11 @@ export function registerBlockNode(rows: Rows, index: number, command: RegisterBl
   return done(index);
 }
 
+/** Whether new blocks may lie on a node: it neither drains nor was removed. */
+export function takesBlocks({ mode }: { readonly mode?: BlockNodeMode | undefined }): boolean {
+  return mode === undefined || mode === BlockNodeMode.UNSPECIFIED;
+}
+
 /** Whether a node takes blocks, gives its blocks away, or is not to serve. The same mode again changes nothing. */
 export function setBlockNodeMode(rows: Rows, index: number, command: SetBlockNodeMode): ApplyOutcome {
   const { id, mode } = command;

@@ -1,6 +1,7 @@
 import { type Random, seededRandom } from '../../../src/base/random.ts';
 import type { Instant, TimerHandle, Timers } from '../../../src/ports/clock.ts';
 import type { Logger } from '../../../src/ports/logger.ts';
+import { sleepBy } from '../../support/timer-sleep.ts';
 import { EventQueue } from '../raft/event-queue.ts';
 
 const LINES_KEPT = 400;
@@ -155,21 +156,7 @@ export class SimProcess implements Timers {
   }
 
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason as Error);
-        return;
-      }
-      const onAbort = (): void => {
-        timer.cancel();
-        reject(signal?.reason as Error);
-      };
-      const timer = this.after(delayMs, () => {
-        signal?.removeEventListener('abort', onAbort);
-        resolve();
-      });
-      signal?.addEventListener('abort', onAbort, { once: true });
-    });
+    return sleepBy(this, delayMs, signal);
   }
 }
 
