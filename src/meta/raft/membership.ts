@@ -45,8 +45,11 @@ export class Membership {
         return this.#propose(addStep(change.value, status));
       case 'promote':
         return this.#propose(promoteStep(change.value, status));
-      case 'remove':
-        return this.#propose(removeStep(change.value, status));
+      case 'remove': {
+        const step = removeStep(change.value, status);
+        if (step.id === status.id) this.#handOver(status);
+        return this.#propose(step);
+      }
       default:
         checkTransfer(change.value, status);
         this.#core.transferLeadership(change.value as ServerId);
@@ -65,6 +68,19 @@ export class Membership {
     const { ok } = this.#core.proposeConfChange(encodeConfChange({ transition: 'auto', steps }));
     if (ok) this.#logger.info({ id: ready.id }, 'a new member has caught up and is made a voter');
     return ok;
+  }
+
+  /** A leader that removes itself could not see to it that the others know. */
+  #handOver({ id, confState, progress }: RaftCoreStatus): never {
+    const heirs = progress.filter((p) => p.id !== id && confState.voters.includes(p.id) && p.recentActive);
+    const heir = heirs.reduce<PeerProgress | undefined>(
+      (a, b) => (a && a.match >= b.match ? a : b),
+      undefined,
+    );
+    if (heir === undefined)
+      throw new MemberChangeLaterError(`${id} leads, and no other voter answers to take over`);
+    this.#core.transferLeadership(heir.id);
+    throw new MemberChangeLaterError(`${id} leads, and hands over to ${heir.id} first`);
   }
 
   #propose(step: ConfChangeStep): { readonly index: number; readonly term: number } {

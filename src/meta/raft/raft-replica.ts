@@ -407,16 +407,23 @@ export class RaftReplica implements Replica, RaftReceiver {
   }
 
   /**
-   * Resolves with the index of the change once it is in force, or at once with 0 for a transfer, which is tried for an election timeout.
+   * Resolves with the index of the change once it is in force, and stays so without those who left it, or at once with 0 for a transfer, which is tried for an election timeout.
    * Throws NotLeaderError, which for a change leaves its fate open, MemberChangeRefusedError, MemberChangeLaterError.
    */
   async changeMembers(change: MemberChange): Promise<number> {
     if (!this.isLeader()) throw new NotLeaderError(this.leader());
-    const { membership, loop } = this.#require();
+    const { core, membership, loop } = this.#require();
     const started = membership.start(change);
     loop.kick();
     if (started === undefined) return 0;
     await this.#inState(started.index);
+    // A removed server may be switched off for good now. A member that lost power before it wrote down that the change is
+    // committed would wait for it for ever, so that first a majority of the new members has an entry that says so.
+    const mark = core.propose(new Uint8Array());
+    if (!mark.ok) throw new NotLeaderError(this.leader());
+    loop.kick();
+    await this.#inState(mark.index);
+    if (core.term(mark.index) !== mark.term) throw new NotLeaderError(this.leader());
     return started.index;
   }
 

@@ -3,7 +3,7 @@ import { COMMIT_MARK_LAG_MAX } from '../../base/limits.ts';
 import { mayPrecedePersistence } from '../../core/raft/messages.ts';
 import type { RawNode } from '../../core/raft/raw-node.ts';
 import type { HardState, Ready } from '../../core/raft/types.ts';
-import { EntryType, type RaftMessage } from '../../gen/ringfs/v1/raft.ts';
+import { EntryType, type RaftEntry, type RaftMessage } from '../../gen/ringfs/v1/raft.ts';
 import type { Applier } from './applier.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { RaftLogStore } from './log-store.ts';
@@ -24,6 +24,8 @@ export interface ReadyLoopComponents {
   readonly failpoint: Failpoint;
   readonly hooks: ReadyLoopHooks;
 }
+
+const isEmpty = ({ type, data }: RaftEntry): boolean => type === EntryType.NORMAL && data.length === 0;
 
 /**
  * One Ready at a time: persist, send, hand over to be applied, advance. What is proposed and received during a sync goes
@@ -141,9 +143,11 @@ export class ReadyLoop {
   async #persist(ready: Ready, hardState: HardState): Promise<void> {
     const { log, hooks } = this.#components;
     const changed = hardState.term !== log.hardState.term || hardState.votedFor !== log.hardState.votedFor;
-    // The commit index on disk is only a hint for the next start, which finds out anyway: not worth a row with every entry.
+    // The commit index on disk is only a hint for the next start, which finds out anyway: not worth a row with every entry. An
+    // empty entry takes it along: a majority that has one knows, also after a power loss, which members there are before it.
     const behind = hardState.commit - log.hardState.commit;
-    const write = changed || behind >= COMMIT_MARK_LAG_MAX ? hardState : undefined;
+    const due = behind >= COMMIT_MARK_LAG_MAX || (behind > 0 && ready.entries.some(isEmpty));
+    const write = changed || due ? hardState : undefined;
     let failed = false;
     for (;;) {
       try {

@@ -22,6 +22,11 @@ const FAILED_ONCE: readonly (readonly [seed: number, profile: string, what: stri
   [2154177265, 'mixed', 'the same, with a removal'],
   [4243435545, 'mixed', 'a snapshot that failed while the leader’s disk was full was never sent again'],
   [2683515224, 'mixed', 'EEXIST told of a file that another client looked up afterwards and did not find'],
+  [
+    1805267315,
+    'mixed',
+    'after a power loss the last member waited for the vote of one whose removal was done',
+  ],
   [174, 'mixed', 'the checker took a rename that changes nothing for one that never does'],
   [116, 'mixed', 'timers that fire early are set again forever'],
 ];
