@@ -129,10 +129,6 @@ export class ClusterClient {
     return this.#pause(why);
   }
 
-  nowMs(): number {
-    return this.#calls.nowMs();
-  }
-
   async #leader(why = 'no leader'): Promise<ServerStatus> {
     let reason = why;
     for (;;) {

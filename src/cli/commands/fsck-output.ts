@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { DamagedFile, DamagedRange } from '../../fsck/damage.ts';
 import type { FsckProgress, FsckResult } from '../../fsck/fsck.ts';
+import { ProgressBar } from '../progress-bar.ts';
 import { bytes } from './status.ts';
 
 export interface FsckReport {
@@ -18,36 +19,28 @@ export interface FsckReport {
 /** As fsck(8) has them; called wrongly is 2, as for every command of ringfs. */
 export const FSCK_STATUS = { repaired: 1, damaged: 4, notChecked: 8 } as const;
 
-/** A line of progress is renewed this often. */
-const PROGRESS_INTERVAL_MS = 200;
-
 /** What `ringfs fsck` tells: files as they come, since there may be any number of them, and then the sums. */
 export class FsckOutput {
-  readonly #options: { readonly json: boolean; readonly terminal: boolean };
-  #toldMs = Number.NEGATIVE_INFINITY;
-  #told = false;
+  readonly #json: boolean;
+  readonly #bar: ProgressBar;
 
-  constructor(options: { readonly json: boolean; readonly terminal: boolean }) {
-    this.#options = options;
+  constructor({ json }: { readonly json: boolean }) {
+    this.#json = json;
+    this.#bar = new ProgressBar({ quiet: false, lines: false });
   }
 
-  progress({ phase, done, total, bytes: read }: FsckProgress, nowMs: number): void {
-    if (!this.#options.terminal || (done < total && nowMs - this.#toldMs < PROGRESS_INTERVAL_MS)) return;
-    this.#toldMs = nowMs;
-    this.#told = true;
+  progress({ phase, done, total, bytes: read }: FsckProgress): void {
     const size = read > 0 ? `, ${bytes(read)}` : '';
-    const count = total > 0 ? ` ${done} of ${total} blocks${size}` : '';
-    process.stderr.write(`\r\u001b[Kchecking: ${phase}${count}`);
+    this.#bar.show(done, total, total > 0 ? `${phase}: ${done} of ${total} blocks${size}` : phase);
   }
 
   endProgress(): void {
-    if (this.#told) process.stderr.write('\r\u001b[K');
-    this.#told = false;
+    this.#bar.end();
   }
 
   async report(report: FsckReport, files: AsyncIterable<DamagedFile>): Promise<void> {
     this.endProgress();
-    if (this.#options.json) await reportJson(report, files);
+    if (this.#json) await reportJson(report, files);
     else await reportText(report, files);
   }
 }

@@ -37,7 +37,7 @@ copy or none fetch a good one from another node. Nothing else is changed.`;
 
 /** Checks files and blocks of a running cluster. Throws CliError, also when something is wrong with it. */
 export async function runFsck(flags: FsckFlags): Promise<void> {
-  const output = new FsckOutput({ json: flags.json === true, terminal: process.stderr.isTTY });
+  const output = new FsckOutput({ json: flags.json === true });
   let outcome: ReturnType<typeof outcomeOf>;
   try {
     outcome = await withAdvice(() =>
@@ -99,7 +99,7 @@ async function check(
         ...stores,
         census,
         stillKnown: (ids) => observer.knownBlocks(ids),
-        onProgress: (progress) => output.progress(progress, timers.nowMs()),
+        onProgress: (progress) => output.progress(progress),
       },
       options,
     );

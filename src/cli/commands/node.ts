@@ -5,6 +5,7 @@ import { BlockNodeMode } from '../../gen/ringfs/v1/namespace.ts';
 import { requestBlockNodes } from '../../io/grpc/admin-client.ts';
 import { CliError } from '../cli-error.ts';
 import { modeName, type NodeMode } from '../node-mode.ts';
+import { ProgressBar } from '../progress-bar.ts';
 import { parseServerId } from '../values.ts';
 import { type ClusterClient, type ClusterFlags, clientOf } from './cluster.ts';
 import { bytes } from './status.ts';
@@ -12,8 +13,6 @@ import { bytes } from './status.ts';
 const LOOK_TIMEOUT_MS = 3_000;
 /** A removal asks all other nodes about all blocks. */
 const CHANGE_TIMEOUT_MS = 600_000;
-/** A wait says this often how far it is, where it cannot rewrite its line. */
-const PROGRESS_INTERVAL_MS = 5_000;
 
 export interface NodeFlags extends ClusterFlags {
   /** --no-wait: false. */
@@ -59,7 +58,7 @@ export class NodeClient {
   }
 
   /** Waits until `id` has handed over its blocks, telling `onWait` of it. Gives up when nothing moves for the client's timeout. */
-  async drained(id: string, onWait: (node: NodeReport, nowMs: number) => void): Promise<BlockNodes> {
+  async drained(id: string, onWait: (node: NodeReport) => void): Promise<BlockNodes> {
     let before = '';
     for (;;) {
       const nodes = await this.list();
@@ -70,7 +69,7 @@ export class NodeClient {
       const state = JSON.stringify([node.alive, node.left]);
       if (state !== before) this.#client.progressed();
       before = state;
-      onWait(node, this.#client.nowMs());
+      onWait(node);
       await this.#client.pause(
         node.alive ? `${id} goes on handing over its blocks by itself` : `${id} does not answer`,
       );
@@ -161,8 +160,19 @@ export async function runNodeDrain(name: string, flags: NodeFlags): Promise<void
     print(flags, nodes, `${id} hands over its blocks; how far it is: ringfs node list`);
     return;
   }
-  const progress = new ProgressLine(flags.json === true);
-  nodes = await client.drained(id, (node, nowMs) => progress.show(node, nowMs)).finally(() => progress.end());
+  const bar = new ProgressBar({ quiet: flags.json === true, lines: true });
+  let total = 0;
+  const show = (node: NodeReport): void => {
+    const left = node.left?.blocks ?? 0;
+    // Files that are written meanwhile add to it.
+    total = Math.max(total, left);
+    bar.show(
+      total - left,
+      total,
+      `${id}: to hand over: ${leftOf(node)}${node.alive ? '' : ', but it does not answer'}`,
+    );
+  };
+  nodes = await client.drained(id, show).finally(() => bar.end());
   print(flags, nodes, `${id} has handed over all blocks: stop it, then: ringfs node remove ${id}`);
 }
 
@@ -197,32 +207,5 @@ function warn(id: string, cost: RemovalCost | undefined): void {
     process.stderr.write(
       `ringfs: ${thinBlocks} blocks (${bytes(thinBytes)}) have fewer copies than they should; repair makes them\n`,
     );
-  }
-}
-
-/** One line that is rewritten on a terminal, else a new one now and then. */
-class ProgressLine {
-  readonly #quiet: boolean;
-  #toldMs = Number.NEGATIVE_INFINITY;
-  #width = 0;
-
-  constructor(quiet: boolean) {
-    this.#quiet = quiet;
-  }
-
-  show(node: NodeReport, nowMs: number): void {
-    if (this.#quiet) return;
-    const line = `${node.id}: to hand over: ${leftOf(node)}${node.alive ? '' : ', but it does not answer'}`;
-    if (process.stderr.isTTY) {
-      process.stderr.write(`\r${line.padEnd(this.#width)}`);
-      this.#width = line.length;
-    } else if (nowMs - this.#toldMs >= PROGRESS_INTERVAL_MS) {
-      process.stderr.write(`${line}\n`);
-      this.#toldMs = nowMs;
-    }
-  }
-
-  end(): void {
-    if (this.#width > 0) process.stderr.write('\n');
   }
 }
