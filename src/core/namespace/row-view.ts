@@ -1,5 +1,5 @@
 import { assert } from '../../base/assert.ts';
-import { plainBytes } from '../../base/bytes.ts';
+import { fromBinary, plainBytes, toBinary } from '../../base/bytes.ts';
 import { addHash, hashChange, NO_ROWS_HASH, rowHash } from './row-hash.ts';
 import type { RowCodec, Rows, RowWrite } from './types.ts';
 import { RowNotLoaded } from './types.ts';
@@ -58,7 +58,7 @@ export class RowView implements Rows {
 
   /** Makes a row known; undefined: there is none. A row that is known already keeps its value. */
   load(key: Uint8Array, value: Uint8Array | undefined): void {
-    const id = idOf(key);
+    const id = toBinary(key);
     if (this.#find(id) !== undefined) return;
     this.#setYoung(id, {
       present: value !== undefined,
@@ -77,7 +77,7 @@ export class RowView implements Rows {
     const out: Uint8Array[] = [];
     const seen = new Set<string>();
     for (const key of keys) {
-      const id = idOf(key);
+      const id = toBinary(key);
       if (seen.has(id) || this.#find(id) !== undefined) continue;
       seen.add(id);
       out.push(key);
@@ -168,13 +168,13 @@ export class RowView implements Rows {
   /** Keys of rows to be written that were never read: the store must be asked what they were, for `hashChange`. */
   unread(): Uint8Array[] {
     const keys: Uint8Array[] = [];
-    for (const [id, entry] of this.#dirty) if (entry.stored === undefined) keys.push(keyOf(id));
+    for (const [id, entry] of this.#dirty) if (entry.stored === undefined) keys.push(fromBinary(id));
     return keys;
   }
 
   /** What the store has under a key of `unread`. */
   loadStored(key: Uint8Array, value: Uint8Array | undefined): void {
-    const entry = this.#dirty.get(idOf(key));
+    const entry = this.#dirty.get(toBinary(key));
     assert(entry !== undefined && entry.stored === undefined, 'only of rows that were not read');
     entry.stored = value === undefined ? NO_ROWS_HASH : rowHash(key, value);
   }
@@ -184,7 +184,7 @@ export class RowView implements Rows {
     let sum = NO_ROWS_HASH;
     for (const [id, entry] of this.#dirty) {
       assert(entry.stored !== undefined, 'it is known what the row was');
-      sum = addHash(sum, hashChange(entry.stored, hashOf(keyOf(id), entry)));
+      sum = addHash(sum, hashChange(entry.stored, hashOf(fromBinary(id), entry)));
     }
     return sum;
   }
@@ -195,7 +195,7 @@ export class RowView implements Rows {
     const writes: RowWrite[] = [];
     for (const [id, entry] of this.#dirty) {
       const value = entry.present ? bytesOf(entry) : undefined;
-      const key = keyOf(id);
+      const key = fromBinary(id);
       entry.stored = hashOf(key, entry);
       writes.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value });
       entry.dirty = false;
@@ -230,7 +230,7 @@ export class RowView implements Rows {
   }
 
   #entry(key: Uint8Array): Entry {
-    const entry = this.#find(idOf(key));
+    const entry = this.#find(toBinary(key));
     if (entry === undefined) throw new RowNotLoaded([key]);
     return entry;
   }
@@ -251,7 +251,7 @@ export class RowView implements Rows {
   }
 
   #change(key: Uint8Array, entry: Entry): void {
-    const id = idOf(key);
+    const id = toBinary(key);
     const previous = this.#find(id);
     entry.stored = previous?.stored;
     if (this.#savepoints.length > 0) this.#undo.push({ id, previous });
@@ -284,15 +284,4 @@ function hashOf(key: Uint8Array, entry: Entry): number {
 
 function costOf(id: string, value: Uint8Array | undefined): number {
   return id.length + (value?.length ?? 0) + ENTRY_OVERHEAD_BYTES;
-}
-
-/** One character per byte. Keys are short, so a loop beats the general conversion of base/bytes.ts. */
-function idOf(key: Uint8Array): string {
-  return String.fromCharCode.apply(null, key as unknown as number[]);
-}
-
-function keyOf(id: string): Uint8Array {
-  const key = new Uint8Array(id.length);
-  for (let at = 0; at < id.length; at++) key[at] = id.charCodeAt(at);
-  return key;
 }
