@@ -282,6 +282,14 @@ export const RAFT_STRANGERS_MAX = 16;
 export const RAFT_STRANGER_TICKS_MAX = 200;
 /** Linearizable reads waiting for their heartbeat round, per replica; more are told to try again. */
 export const RAFT_READS_PENDING_MAX = 16_384;
+/** A server without data asks each of the others; one that does not answer within this is asked again. */
+export const FORMATION_ASK_TIMEOUT_MS = 2_000;
+/** Between two rounds of asking, growing: a server that starts asks the others too, and is then asked at once. */
+export const FORMATION_PAUSE_MS_MIN = 50;
+export const FORMATION_PAUSE_MS_MAX = 1_000;
+/** The log says whom it waits for after the first of these, then again after twice as long, at least once per the second. */
+export const FORMATION_NOTICE_MS_MIN = 3_000;
+export const FORMATION_NOTICE_MS_MAX = 300_000;
 
 // Transport ---------------------------------------------------------------------------------------------------
 /** A block, its envelope, and room. Larger messages are refused by gRPC. */

@@ -31,11 +31,40 @@ export async function clusterToJoin(
       `--join names servers of two clusters: '${first.clusterId}' (${first.address}) and '${other.clusterId}' (${other.address})`,
     );
   }
-  if (statuses.some((status) => status.raft?.voters.includes(id) === true)) {
-    throw new CliError(
-      `the cluster has a member ${id} already, and this data directory is empty`,
-      `start that server with its own data; if that is lost, remove it first (ringfs cluster remove ${id}), then start this one again`,
-    );
+  if (statuses.some((status) => status.raft?.voters.includes(id) === true)) throw taken(id);
+  if (statuses.some((status) => status.raft?.learners.includes(id) === true)) {
+    await refuseWhoHasLearned(id, statuses, fetchStatus);
   }
   return first.clusterId;
+}
+
+function taken(id: string): CliError {
+  return new CliError(
+    `the cluster has a member ${id} already, and this data directory is empty`,
+    `start that server with its own data; if that is lost, remove it first (ringfs cluster remove ${id}), then start this one again`,
+  );
+}
+
+/** A member may be added before it is started. But the leader would never send again what it knows that a member has. */
+async function refuseWhoHasLearned(
+  id: string,
+  statuses: readonly ServerStatus[],
+  fetchStatus: FetchStatus,
+): Promise<void> {
+  const known = [...statuses].sort((a, b) => (b.raft?.term ?? 0) - (a.raft?.term ?? 0));
+  const leaderId = known.find((status) => status.raft?.leaderId)?.raft?.leaderId;
+  const address = known
+    .flatMap((status) => status.metaMembers)
+    .find((member) => member.id === leaderId)?.address;
+  const leader =
+    known.find((status) => status.raft?.role === 'leader') ??
+    (address === undefined ? undefined : await fetchStatus(address, ASK_TIMEOUT_MS).catch(() => undefined));
+  const progress = leader?.raft?.peers.find((peer) => peer.id === id);
+  if (leader?.raft?.role !== 'leader' || progress === undefined) {
+    throw new CliError(
+      `${id} is being added to the cluster, and its leader, which knows whether it has been there before, does not answer`,
+      'start it again when the cluster has a leader: ringfs cluster list',
+    );
+  }
+  if (progress.matchIndex > 0) throw taken(id);
 }

@@ -2,36 +2,36 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import type { ServerId } from '../base/ids.ts';
-import { BLOCK_CALL_TIMEOUT_MS, RECONCILE_INTERVAL_GRACES } from '../base/limits.ts';
+import { RECONCILE_INTERVAL_GRACES } from '../base/limits.ts';
 import { BlockServer } from '../block/block-server.ts';
 import { BlockConnections } from '../client/connections.ts';
 import { MetaObserver } from '../client/meta-observer.ts';
 import { ReadPoints } from '../client/read-points.ts';
+import type { Founders } from '../core/formation/decide.ts';
 import type { GarbageReply, GarbageRequest, ServerStatus } from '../gen/ringfs/v1/admin.ts';
 import type { NodeInfo } from '../gen/ringfs/v1/block.ts';
 import type { BlockNodeState } from '../gen/ringfs/v1/meta.ts';
 import { type BlockCopy, BlockNodeMode } from '../gen/ringfs/v1/namespace.ts';
 import { blockConnector, metaConnector } from '../io/grpc/connectors.ts';
 import { GrpcRaftTransport } from '../io/grpc/raft-transport.ts';
-import { GrpcServer, ListenError } from '../io/grpc/server.ts';
+import { type AdminHandlers, GrpcServer, ListenError } from '../io/grpc/server.ts';
 import { jitterRandom, systemRandom } from '../io/os/system-random.ts';
 import { SystemTimers } from '../io/os/system-timers.ts';
 import { openMetaStorage } from '../io/rocksdb/meta-storage.ts';
 import { QUARANTINE_FOLDER } from '../io/segments/files.ts';
 import { openBlockStore } from '../io/segments/open-block-store.ts';
 import { changeMembers } from '../meta/change-members.ts';
-import type { DeleteCopies } from '../meta/garbage-collector.ts';
 import { Dumps, dumpOf } from '../meta/maintenance/dumps.ts';
 import { MetaServer } from '../meta/meta-server.ts';
 import type { Failpoint } from '../meta/raft/failpoint.ts';
 import { RaftReplica } from '../meta/raft/raft-replica.ts';
-import type { HasCopies } from '../meta/removal-cost.ts';
 import type { BlockStore } from '../ports/block-store.ts';
 import type { TimerHandle } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { CliError } from './cli-error.ts';
+import { asksBy, deletesBy } from './copies-by-rpc.ts';
 import { type FailpointSpec, failpointOf } from './failpoint.ts';
-import { claimDataDirectory } from './identity.ts';
+import { FirstStart } from './first-start.ts';
 import type { Peer, Role } from './values.ts';
 
 export interface ServerOptions {
@@ -101,29 +101,6 @@ function withoutLeader(role: string, { id, advertise }: ServerOptions): string {
   return 'no leader is known';
 }
 
-function deletesBy(blockNodes: BlockConnections): DeleteCopies {
-  return async (address, blockIds, before, signal) => {
-    const value = { blockIds: [...blockIds], before };
-    const options = { timeoutMs: BLOCK_CALL_TIMEOUT_MS, signal };
-    const reply = await blockNodes.call(address, { $case: 'delete', value }, options);
-    if (reply.$case === 'error') throw new Error(`${address}: ${reply.value.message}`);
-  };
-}
-
-function asksBy(blockNodes: BlockConnections): HasCopies {
-  return async (address, blockIds, signal) => {
-    const options = { timeoutMs: BLOCK_CALL_TIMEOUT_MS, signal };
-    const reply = await blockNodes.call(
-      address,
-      { $case: 'has', value: { blockIds: [...blockIds] } },
-      options,
-    );
-    if (reply.$case === 'error') throw new Error(`${address}: ${reply.value.message}`);
-    if (reply.$case !== 'has') throw new Error(`${address} answered with ${reply.$case}`);
-    return reply.value.present;
-  };
-}
-
 /** One server process: the composition of its roles with the adapters of this machine. */
 export class ServerProcess {
   readonly #options: ServerOptions;
@@ -133,6 +110,8 @@ export class ServerProcess {
   readonly #eventLoop: IntervalHistogram = monitorEventLoopDelay({ resolution: 10 });
   readonly #grpc: GrpcServer;
   readonly #startedMs: number;
+  #firstStart: FirstStart | undefined;
+  #listening = false;
   #meta: MetaRole | undefined;
   #block: BlockRole | undefined;
   #reportTimer: TimerHandle | undefined;
@@ -152,53 +131,19 @@ export class ServerProcess {
     this.#startedMs = this.#timers.nowMs();
   }
 
-  /** Recovers from disk and serves. Throws CliError and what the stores say of a damaged directory. */
+  /** Recovers from disk and serves. Throws CliError, StartStoppedError, and what the stores say of a damaged directory. */
   async start(): Promise<void> {
-    const { data, clusterId, id, roles, listen } = this.#options;
-    claimDataDirectory(data, { clusterId, serverId: id });
+    const { id, clusterId, data, peers, roles } = this.#options;
+    const firstStart = new FirstStart(
+      { timers: this.#timers, logger: this.#logger },
+      { id, clusterId, data, peers, meta: roles.includes('meta') },
+    );
+    this.#firstStart = firstStart;
     this.#eventLoop.enable();
-    if (roles.includes('meta')) this.#meta = await this.#openMeta();
-    if (roles.includes('block')) this.#block = await this.#openBlock();
-    if (this.#meta !== undefined) {
-      this.#grpc.addMeta(this.#meta.server.accept);
-      this.#grpc.addRaft(this.#meta.replica);
-    }
-    const block = this.#block;
-    if (block !== undefined) {
-      this.#grpc.addBlock((peer) => ({
-        onRequest: (body) => block.server.acceptor(peer).onRequest(body),
-        onClose: () => undefined,
-      }));
-    }
-    this.#grpc.addAdmin({
-      status: () => this.status(),
-      changeMembers: async (request) => {
-        if (this.#meta !== undefined) return await changeMembers(this.#meta.replica, request);
-        return {
-          result: { $case: 'refused', value: `${id} has no metadata; ask a server with the role meta` },
-        };
-      },
-      dump: async () => {
-        if (this.#meta === undefined)
-          throw new Error(`${id} has no metadata; ask a server with the role meta`);
-        return await this.#meta.dumps.open();
-      },
-      garbage: (request) => this.#garbage(request),
-      manageBlockNodes: async (request) => {
-        if (this.#meta !== undefined) return await this.#meta.server.blockNodes(request);
-        const reason = `${id} has no metadata`;
-        return { result: { $case: 'refused', value: { reason, hint: 'ask a server with the role meta' } } };
-      },
-    });
-    try {
-      await this.#grpc.listen(listen);
-    } catch (error) {
-      if (!(error instanceof ListenError)) throw error;
-      throw new CliError(
-        error.message,
-        'another process uses the port, or the address is not of this machine; choose another with --listen',
-      );
-    }
+    this.#grpc.addAdmin(this.#adminHandlers(firstStart));
+    const founders = await firstStart.founders(() => this.#listen());
+    await this.#openRoles(firstStart, founders);
+    await this.#listen();
     if (this.#meta !== undefined) {
       this.#meta.server.start();
       await this.#meta.replica.start();
@@ -210,7 +155,69 @@ export class ServerProcess {
     this.#state = 'running';
   }
 
-  async #openMeta(): Promise<MetaRole> {
+  /** Ends a start that waits for other servers, which rejects with StartStoppedError then. */
+  stopWaiting(): void {
+    this.#firstStart?.stop();
+  }
+
+  async #openRoles(firstStart: FirstStart, founders: Founders): Promise<void> {
+    const { roles } = this.#options;
+    if (roles.includes('meta')) this.#meta = await this.#openMeta(firstStart, founders);
+    if (roles.includes('block')) this.#block = await this.#openBlock();
+    if (this.#meta !== undefined) {
+      this.#grpc.addMeta(this.#meta.server.accept);
+      this.#grpc.addRaft(this.#meta.replica);
+    }
+    const block = this.#block;
+    if (block === undefined) return;
+    this.#grpc.addBlock((peer) => ({
+      onRequest: (body) => block.server.acceptor(peer).onRequest(body),
+      onClose: () => undefined,
+    }));
+  }
+
+  async #listen(): Promise<void> {
+    if (this.#listening) return;
+    try {
+      await this.#grpc.listen(this.#options.listen);
+    } catch (error) {
+      if (!(error instanceof ListenError)) throw error;
+      throw new CliError(
+        error.message,
+        'another process uses the port, or the address is not of this machine; choose another with --listen',
+      );
+    }
+    this.#listening = true;
+  }
+
+  #adminHandlers(firstStart: FirstStart): AdminHandlers {
+    return {
+      status: () => this.status(),
+      changeMembers: async (request) => {
+        if (this.#meta !== undefined) return await changeMembers(this.#meta.replica, request);
+        return { result: { $case: 'refused', value: this.#withoutMetadata() } };
+      },
+      dump: async () => {
+        if (this.#meta === undefined) throw new Error(this.#withoutMetadata());
+        return await this.#meta.dumps.open();
+      },
+      garbage: (request) => this.#garbage(request),
+      manageBlockNodes: async (request) => {
+        if (this.#meta !== undefined) return await this.#meta.server.blockNodes(request);
+        const reason = this.#withoutMetadata();
+        return { result: { $case: 'refused', value: { reason, hint: 'ask a server with the role meta' } } };
+      },
+      formation: async (request) => firstStart.answer(request),
+    };
+  }
+
+  #withoutMetadata(): string {
+    const { id, roles } = this.#options;
+    if (roles.includes('meta')) return `${id} has not started yet`;
+    return `${id} has no metadata; ask a server with the role meta`;
+  }
+
+  async #openMeta(firstStart: FirstStart, founders: Founders): Promise<MetaRole> {
     const { id, clusterId, peers, advertise, data, replicas } = this.#options;
     const serverId = id as ServerId;
     const logger = this.#logger;
@@ -228,12 +235,14 @@ export class ServerProcess {
         transport,
         storage,
         onFailed: (reason) => this.#fail(`the metadata replica ${reason}`),
+        ...(!firstStart.restarts && { beforeTakingPart: () => firstStart.record(founders) }),
         ...this.#failpoint(() => replica?.isLeader() === true),
       },
       {
         id: serverId,
         clusterId,
         replicas,
+        restarts: firstStart.restarts,
         members: peers.map((peer) => ({ id: peer.id as ServerId, address: peer.address })),
       },
     );
@@ -377,7 +386,8 @@ export class ServerProcess {
 
   async status(): Promise<ServerStatus> {
     const { id, advertise, roles, clusterId, version } = this.#options;
-    const raft = this.#meta?.replica.status();
+    // The first election begins while this server is still starting.
+    const raft = this.#meta?.replica.started === true ? this.#meta.replica.status() : undefined;
     const block = await this.#block?.server.info(true);
     const health = this.#health(block);
     return {
@@ -422,6 +432,9 @@ export class ServerProcess {
   }
 
   #health(block: NodeInfo | undefined): { status: string; detail: string } {
+    const waiting = this.#firstStart?.waiting ?? [];
+    if (waiting.length > 0)
+      return { status: this.#state, detail: `waits for ${waiting.join(', ')}: see its log` };
     if (this.#state !== 'running') return { status: this.#state, detail: '' };
     const meta = this.#meta?.replica.health();
     if (meta !== undefined && meta.status !== 'ok') return meta;
@@ -451,6 +464,7 @@ export class ServerProcess {
   async stop(): Promise<void> {
     if (this.#state === 'stopping') return;
     this.#state = 'stopping';
+    this.stopWaiting();
     this.#reportTimer?.cancel();
     this.#block?.observer.close();
     this.#block?.reconciler.close();

@@ -22,6 +22,9 @@ export interface ClusterOptions {
   readonly logLimits?: LogLimits;
   readonly failpoint?: (id: ServerId) => Failpoint;
   readonly stateChecks?: StateCheckLimits;
+  readonly beforeTakingPart?: (id: ServerId) => void;
+  /** Replicas are started as ones that have taken part before. */
+  readonly restarts?: boolean;
 }
 
 /** Drivers over an in-memory network and virtual time. Stores may be real: time waits for them. */
@@ -58,6 +61,11 @@ export class ReplicaCluster {
     return replica;
   }
 
+  #beforeTakingPart(id: ServerId): { readonly beforeTakingPart?: () => void } {
+    const { beforeTakingPart } = this.#options;
+    return beforeTakingPart === undefined ? {} : { beforeTakingPart: () => beforeTakingPart(id) };
+  }
+
   /** Not started, not in the network. */
   async create(id: ServerId, clusterId = CLUSTER_ID): Promise<RaftReplica> {
     const founders = this.ids.includes(id) ? this.ids : [];
@@ -70,12 +78,14 @@ export class ReplicaCluster {
         storage: countCalls(await this.#options.storage(id), this.#busy),
         onFailed: (reason) => this.failures.push({ id, reason }),
         ...(this.#options.failpoint === undefined ? {} : { failpoint: this.#options.failpoint(id) }),
+        ...this.#beforeTakingPart(id),
       },
       {
         id,
         clusterId,
         members: founders.map((member) => ({ id: member, address: `${member}:1` })),
         replicas: 3,
+        restarts: this.#options.restarts === true,
         ...(this.#options.logLimits === undefined ? {} : { logLimits: this.#options.logLimits }),
         ...(this.#options.stateChecks === undefined ? {} : { stateChecks: this.#options.stateChecks }),
       },

@@ -6,7 +6,7 @@ import { MaintenanceError } from '../../meta/maintenance/errors.ts';
 import { DataDirectoryError } from '../../meta/raft/errors.ts';
 import type { MetaStorage } from '../../ports/meta-storage.ts';
 import { CliError } from '../cli-error.ts';
-import { type Identity, storedIdentity } from '../identity.ts';
+import { holdsMetadata, type Identity, storedIdentity } from '../identity.ts';
 
 /** The metadata of a server that does not run. */
 export interface StoppedServer {
@@ -15,10 +15,6 @@ export interface StoppedServer {
 }
 
 export const metaFolder = (data: string): string => path.join(data, 'meta');
-
-export function holdsMetadata(data: string): boolean {
-  return existsSync(path.join(metaFolder(data), 'log'));
-}
 
 /** Throws CliError when `data` is not the data directory of one server with metadata. */
 export async function openStoppedServer(data: string): Promise<StoppedServer> {

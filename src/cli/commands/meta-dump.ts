@@ -9,9 +9,10 @@ import { META_FORMAT_VERSION } from '../../meta/raft/recovery.ts';
 import { encodeSnapshot } from '../../meta/raft/snapshot-stream.ts';
 import { StateStore } from '../../meta/raft/state-store.ts';
 import { CliError } from '../cli-error.ts';
+import { holdsMetadata } from '../identity.ts';
 import { type ClusterFlags, clientOf } from './cluster.ts';
 import { writeDumpFile } from './dump-file.ts';
-import { holdsMetadata, openStoppedServer, withAdvice } from './meta-data.ts';
+import { openStoppedServer, withAdvice } from './meta-data.ts';
 
 export interface DumpFlags extends ClusterFlags {
   readonly out: string;

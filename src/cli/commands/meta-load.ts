@@ -6,7 +6,7 @@ import { syncDirectory } from '../../io/os/sync-directory.ts';
 import { openMetaStorage } from '../../io/rocksdb/meta-storage.ts';
 import { type LoadedDump, loadDump } from '../../meta/maintenance/load-dump.ts';
 import { CliError, usageError } from '../cli-error.ts';
-import { claimDataDirectory, storedIdentity } from '../identity.ts';
+import { claimDataDirectory, recordFounders, storedIdentity } from '../identity.ts';
 import { parsePeers, parseServerId } from '../values.ts';
 import { readDumpFile } from './dump-file.ts';
 import { metaFolder, withAdvice } from './meta-data.ts';
@@ -46,7 +46,9 @@ export async function runMetaLoad(file: string, flags: LoadFlags): Promise<void>
         members,
         ...(flags.clusterId === undefined ? {} : { clusterId: flags.clusterId }),
       });
-      claimDataDirectory(data, { clusterId: done.clusterId, serverId: id });
+      const claimed = claimDataDirectory(data, { clusterId: done.clusterId, serverId: id });
+      // First, so that it is never taken for a server without memory that is being started for the first time.
+      recordFounders(data, claimed, {});
       await rename(unfinished, metaFolder(data));
       await syncDirectory(data);
       return done;

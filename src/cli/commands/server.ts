@@ -2,7 +2,8 @@ import { createLogger } from '../../io/log/pino-logger.ts';
 import type { Logger } from '../../ports/logger.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { FAILPOINT_VARIABLE, parseFailpoint } from '../failpoint.ts';
-import { storedIdentity } from '../identity.ts';
+import { StartStoppedError } from '../first-start.ts';
+import { hasMemory, isUnused, storedIdentity } from '../identity.ts';
 import { clusterToJoin, type FetchStatus } from '../join.ts';
 import { reportToParent } from '../ringfs-child.ts';
 import { type ServerOptions, ServerProcess } from '../server-process.ts';
@@ -43,7 +44,20 @@ export async function optionsOf(
       `add ${id}=HOST:PORT; every meta server is given the same --peers`,
     );
   }
-  const stored = values.clusterId ?? storedIdentity(data)?.clusterId;
+  const found = storedIdentity(data);
+  const stored =
+    values.clusterId ?? (found !== undefined && !isUnused(data, found) ? found.clusterId : undefined);
+  // Also when the directory says where it belongs: its metadata may be gone, and a member must not come back without.
+  const asks =
+    join !== undefined &&
+    (stored === undefined || (values.roles.includes('meta') && !hasMemory(data, found)));
+  const joined = asks ? await clusterToJoin(id, join, fetchStatus) : undefined;
+  if (joined !== undefined && stored !== undefined && joined !== stored) {
+    throw new CliError(
+      `--join names servers of the cluster '${joined}', and this server is one of '${stored}'`,
+      'correct --join, --cluster-id or --data',
+    );
+  }
   return {
     id,
     roles: values.roles,
@@ -52,8 +66,7 @@ export async function optionsOf(
     data,
     peers,
     contacts: join ?? peers.map((peer) => peer.address),
-    clusterId:
-      stored ?? (join === undefined ? defaultClusterId(peers) : await clusterToJoin(id, join, fetchStatus)),
+    clusterId: stored ?? joined ?? defaultClusterId(peers),
     replicas: values.replicas,
     capacityBytes: values.capacity,
     virtualNodes: values.virtualNodes,
@@ -90,13 +103,18 @@ export async function runServer(
     base: { server: options.id, pid: process.pid },
   });
   const server = new ServerProcess(options, logger);
+  // What else a start does comes to an end by itself.
+  void stopSignal.then(() => server.stopWaiting());
   try {
     await server.start();
   } catch (error) {
-    logger.error({ err: error }, 'the server could not start');
+    const stopped = error instanceof StartStoppedError;
+    if (stopped) logger.info({}, 'stopping before the cluster is formed');
+    else logger.error({ err: error }, 'the server could not start');
     await server.stop().catch((reason: unknown) => {
       logger.error({ err: reason }, 'what had been started could not be stopped');
     });
+    if (stopped) return;
     throw error instanceof CliError
       ? error
       : new CliError(`server ${options.id}: ${(error as Error).message}`);

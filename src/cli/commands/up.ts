@@ -146,7 +146,9 @@ async function isUsable(addresses: readonly string[]): Promise<boolean> {
     if (answer.status === 'rejected') return false;
     const { raft, block } = answer.value;
     const nodes = new Set(block?.ring.map((member) => member.nodeId));
-    return raft?.leaderId !== '' && block?.joined === true && nodes.size === addresses.length;
+    return (
+      raft !== undefined && raft.leaderId !== '' && block?.joined === true && nodes.size === addresses.length
+    );
   });
 }
 

@@ -5,6 +5,8 @@ import {
   ChangeMembersReply,
   ChangeMembersRequest,
   DumpRequest,
+  FormationReply,
+  FormationRequest,
   GarbageReply,
   GarbageRequest,
   ServerStatus,
@@ -89,6 +91,20 @@ export function requestBlockNodes(
     requestCodec: BlockNodesRequest,
     replyCodec: BlockNodesReply,
     request: { change },
+  });
+}
+
+/** Asks a server whether its cluster is being formed. Rejects when it does not answer within `timeoutMs`. */
+export function askFormation(
+  address: string,
+  request: FormationRequest,
+  timeoutMs: number,
+): Promise<FormationReply> {
+  return call(address, timeoutMs, {
+    method: AdminService.formation,
+    requestCodec: FormationRequest,
+    replyCodec: FormationReply,
+    request,
   });
 }
 

@@ -5,6 +5,8 @@ import type {
   ChangeMembersReply,
   ChangeMembersRequest,
   DumpRequest,
+  FormationReply,
+  FormationRequest,
   GarbageReply,
   GarbageRequest,
   ServerStatus,
@@ -36,6 +38,7 @@ export interface AdminHandlers {
   dump(): Promise<AsyncIterableIterator<SnapshotPart>>;
   garbage(request: GarbageRequest): Promise<GarbageReply>;
   manageBlockNodes(request: BlockNodesRequest): Promise<BlockNodesReply>;
+  formation(request: FormationRequest): Promise<FormationReply>;
 }
 
 type UnaryHandler<Request, Reply> = (
@@ -52,7 +55,7 @@ function unary<Request, Reply>(handle: (request: Request) => Promise<Reply>): Un
   };
 }
 
-/** One process's gRPC server: the services of its roles behind one port. */
+/** One process's gRPC server: the services of its roles behind one port. Services may be added while it listens. */
 export class GrpcServer {
   readonly #server = new Server(SERVER_OPTIONS);
   readonly #logger: Logger;
@@ -88,6 +91,7 @@ export class GrpcServer {
       dump: (call: ServerWritableStream<DumpRequest, SnapshotPart>) => serveParts(call, handlers.dump),
       garbage: unary(handlers.garbage),
       manageBlockNodes: unary(handlers.manageBlockNodes),
+      formation: unary(handlers.formation),
     });
   }
 

@@ -1,5 +1,7 @@
 /** Where a test can crash the process or delay it. */
 export const FAILPOINTS = [
+  'formation-decided',
+  'formation-recorded',
   'before-persist',
   'after-persist',
   'before-send',

@@ -61,6 +61,8 @@ export interface RaftReplicaComponents {
   readonly transport: RaftTransport;
   readonly storage: MetaStorage;
   readonly failpoint?: Failpoint;
+  /** Called when the stores are open and before anything is answered, voted or sent. */
+  readonly beforeTakingPart?: () => void;
   /** Called at most once: the replica does nothing more until a new start. A full disk, which heals by itself, is not that. */
   readonly onFailed?: (reason: string) => void;
 }
@@ -72,6 +74,8 @@ export interface RaftReplicaOptions {
   /** Voters of a new cluster, the same list on every server, and where everybody listens. Empty: this replica waits until a
    * cluster adds it. */
   readonly members: readonly { readonly id: ServerId; readonly address: string }[];
+  /** It has taken part before: a data directory without a log is refused. */
+  readonly restarts?: boolean;
   /** R of the block ring, recorded when the cluster begins. */
   readonly replicas: number;
   readonly logLimits?: LogLimits;
@@ -195,6 +199,12 @@ export class RaftReplica implements Replica, RaftReceiver {
   async #start(): Promise<void> {
     const { storage, random } = this.#components;
     const { log, state, initial } = await recover(storage, this.#options, this.#logger);
+    try {
+      this.#beforeTakingPart();
+    } catch (error) {
+      await Promise.all([log.close(), state.close()]);
+      throw error;
+    }
     const core = new RawNode({ ...CORE_LIMITS, id: this.id, random }, initial);
     this.#term = initial.hardState.term;
     this.#commit = initial.hardState.commit;
@@ -205,6 +215,14 @@ export class RaftReplica implements Replica, RaftReceiver {
     if (state.condemned !== undefined) this.#storageHealth.fail(new StateDivergedError(state.condemned));
     this.#running.ticker.start();
     this.#running.loop.kick();
+  }
+
+  #beforeTakingPart(): void {
+    const { beforeTakingPart } = this.#components;
+    if (beforeTakingPart === undefined) return;
+    this.#failpoint('formation-decided');
+    beforeTakingPart();
+    this.#failpoint('formation-recorded');
   }
 
   #assemble(core: RawNode, log: RaftLogStore, state: StateStore): Running {
@@ -313,6 +331,11 @@ export class RaftReplica implements Replica, RaftReceiver {
       }
     }
     this.#phase = 'stopped';
+  }
+
+  /** It has a status. */
+  get started(): boolean {
+    return this.#running !== undefined && this.#phase !== 'stopped';
   }
 
   health(): ReplicaHealth {

@@ -20,8 +20,6 @@ export interface Recovered {
   readonly log: RaftLogStore;
   readonly state: StateStore;
   readonly initial: RaftInitialState;
-  /** This directory was in use before. */
-  readonly restarted: boolean;
 }
 
 export interface RecoveryOptions {
@@ -29,6 +27,8 @@ export interface RecoveryOptions {
   readonly clusterId: string;
   /** Voters of a new cluster, the same list on every server. Empty: this replica joins a cluster and waits to be added. */
   readonly members: readonly { readonly id: ServerId; readonly address: string }[];
+  /** It has taken part before, so its log must be there. */
+  readonly restarts?: boolean;
 }
 
 /**
@@ -54,7 +54,7 @@ export async function recover(
         await state.learnHash();
       }
       const initial = await reconcile(storage, log, state, { ...loaded, snapshot }, logger);
-      return { log, state, initial, restarted: loaded.identity !== undefined };
+      return { log, state, initial };
     } catch (error) {
       await state.close();
       throw error;
@@ -83,6 +83,7 @@ async function initialize(
   options: RecoveryOptions,
 ): Promise<void> {
   if (loaded.entries.length > 0) throw damagedError(storage.location, 'the log has entries and no identity');
+  if (options.restarts === true) throw damagedError(storage.location, 'its log is empty');
   if ((await storage.states()).length > 0) {
     // A state is made after the log has its identity, so the log is gone.
     throw damagedError(storage.location, 'there is a state and no log');

@@ -1,9 +1,9 @@
 /** npm run sim -- [--seeds N] [--seed S] [--profile NAME] [--set name=value ...] */
 import { availableParallelism } from 'node:os';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { systemRandom } from '../../../src/io/os/system-random.ts';
 import { SystemTimers } from '../../../src/io/os/system-timers.ts';
-import { findProfile, PROFILE_NAMES, type Profile } from './profiles.ts';
+import { findProfile, type Profile } from './profiles.ts';
 import { shrink } from './shrink.ts';
 import { addCounts, type Counts, type Options, parseSetting } from './simulator.ts';
 import type { SimReport } from './worker.ts';
@@ -11,7 +11,8 @@ import { WorkerPool } from './worker-pool.ts';
 
 const SEED_LIMIT = 2 ** 32;
 /** Those whose options the help lists: one of each simulation. */
-const HELP_PROFILES = ['mixed', 'ring', 'blocks'];
+const HELP_PROFILES = ['mixed', 'ring', 'blocks', 'formation'];
+const HELP_WIDTH = 100;
 
 interface Flags {
   readonly seeds: number;
@@ -43,8 +44,19 @@ function profile(name: string): Profile {
 
 function helpOf(name: string): string {
   const { simulator } = findProfile(name);
-  const names = Object.keys(simulator.profiles).join(', ');
-  return `\nProfiles of ${simulator.description}: ${names}\nOptions as in ${name}: ${JSON.stringify(simulator.defaults, undefined, 2)}`;
+  const { description, defaults, profiles } = simulator;
+  const options = Object.entries(defaults).map(([option, value]) => `${option}=${value}`);
+  return `\nOf ${description}: ${Object.keys(profiles).join(', ')}\n${wrapped(options)}`;
+}
+
+function wrapped(words: readonly string[]): string {
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > HELP_WIDTH) lines.push(`  ${word}`);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines.join('\n');
 }
 
 /** Throws CommanderError. */
@@ -53,12 +65,23 @@ function parse(): { readonly flags: Flags; readonly options: Options } {
     .description('Simulates parts of a cluster, with their network, disks and clocks, in virtual time.')
     .option('--seeds <n>', 'how many fresh random seeds to run', wholeNumber(1e9), 100)
     .option('--seed <s>', 'run this seed only', wholeNumber(SEED_LIMIT))
-    .option('--profile <name>', PROFILE_NAMES.join(', '), profile, findProfile('mixed'))
-    .option('--set <name=value>', 'change an option of the profile; may be repeated', collect, [])
+    .addOption(
+      new Option('--profile <name>', 'what is simulated, and how; see below')
+        .argParser(profile)
+        .default(findProfile('mixed'), 'mixed'),
+    )
+    .addOption(
+      new Option('--set <name=value>', 'change an option of the profile; may be repeated')
+        .argParser(collect)
+        .default([], 'none'),
+    )
     .option('--jobs <n>', 'processes', wholeNumber(1025), availableParallelism())
     .option('--trace', 'with --seed: print everything that happens', false)
     .option('--no-shrink', 'do not look for smaller options that fail as well')
-    .addHelpText('after', HELP_PROFILES.map(helpOf).join('\n'))
+    .addHelpText(
+      'after',
+      `\nProfiles, and the options of the first of each kind:\n${HELP_PROFILES.map(helpOf).join('\n')}`,
+    )
     .exitOverride();
   const flags = command.parse().opts<Flags>();
   let options: Options = flags.profile.options;

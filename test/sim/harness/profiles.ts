@@ -1,11 +1,12 @@
 import { BLOCKS } from '../block/simulator.ts';
 import { RING } from '../chord/simulator.ts';
 import { METADATA } from '../cluster/simulator.ts';
+import { FORMATION } from '../formation/simulator.ts';
 import type { Options, Simulator } from './simulator.ts';
 
-const SIMULATORS: readonly Simulator[] = [METADATA, RING, BLOCKS];
+const SIMULATORS: readonly Simulator[] = [METADATA, RING, BLOCKS, FORMATION];
 
-export const PROFILE_NAMES: readonly string[] = SIMULATORS.flatMap(({ profiles }) => Object.keys(profiles));
+const PROFILE_NAMES: readonly string[] = SIMULATORS.flatMap(({ profiles }) => Object.keys(profiles));
 
 export interface Profile {
   readonly name: string;

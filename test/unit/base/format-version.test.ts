@@ -134,16 +134,16 @@ describe('what a newer RingFS has stored is refused, and left as it is', () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'ringfs-versions-'));
     try {
       claimDataDirectory(dir, { clusterId: 'c', serverId: 's1' });
-      const newer = JSON.stringify({ format: 2, somethingElse: true });
+      const newer = JSON.stringify({ format: 3, somethingElse: true });
       writeFileSync(path.join(dir, 'ringfs.json'), newer);
       const refused = cliError(
-        /ringfs\.json has format version 2; this RingFS reads version 1\n.*newer RingFS/,
+        /ringfs\.json has format version 3; this RingFS reads versions 1 to 2\n.*newer RingFS/,
       );
       assert.throws(() => claimDataDirectory(dir, { clusterId: 'c', serverId: 's1' }), refused);
       assert.throws(() => storedIdentity(dir), refused);
       writeCluster(dir, { clusterId: 'c', replicas: 1, servers: [{ id: 's1', address: 'a:1' }] });
       writeFileSync(path.join(dir, 'cluster.json'), newer);
-      assert.throws(() => readCluster(dir), cliError(/cluster\.json has format version 2.*\n.*newer RingFS/));
+      assert.throws(() => readCluster(dir), cliError(/cluster\.json has format version 3.*\n.*newer RingFS/));
     } finally {
       rmSync(dir, { recursive: true });
     }

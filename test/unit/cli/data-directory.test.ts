@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { CliError } from '../../../src/cli/cli-error.ts';
 import { saveCluster, type UpFlags, upOptions } from '../../../src/cli/commands/up-options.ts';
-import { claimDataDirectory } from '../../../src/cli/identity.ts';
+import { claimDataDirectory, recordFounders, storedIdentity } from '../../../src/cli/identity.ts';
 import { readCluster, readRun, removeRun, runningProcesses, writeRun } from '../../../src/cli/run-state.ts';
 import { cliError } from '../../support/cli-errors.ts';
 
@@ -169,16 +169,22 @@ describe('the identity of a data directory', () => {
     const data = path.join(dir, 'new', 's1');
     claimDataDirectory(data, identity);
     claimDataDirectory(data, identity);
-    assert.deepEqual(JSON.parse(readFileSync(path.join(data, 'ringfs.json'), 'utf8')), {
-      format: 1,
-      ...identity,
-    });
+    const stored = JSON.parse(readFileSync(path.join(data, 'ringfs.json'), 'utf8')) as Record<
+      string,
+      unknown
+    >;
+    const { instanceId, checksum, ...rest } = stored;
+    assert.deepEqual(rest, { format: 2, ...identity });
+    assert.match(String(instanceId), /^[0-9a-f]{32}$/);
+    assert.match(String(checksum), /^[0-9a-f]{8}$/);
     mkdirSync(path.join(dir, 'lost+found'));
     claimDataDirectory(dir, identity);
   });
 
   it('keeps other clusters and servers out', () => {
-    claimDataDirectory(dir, identity);
+    const { instanceId } = claimDataDirectory(dir, identity);
+    mkdirSync(path.join(dir, 'block'));
+    assert.equal(claimDataDirectory(dir, identity).instanceId, instanceId);
     assert.throws(
       () => claimDataDirectory(dir, { ...identity, clusterId: 'c2' }),
       cliError(/belongs to the cluster 'c1', not to 'c2'/),
@@ -199,11 +205,33 @@ describe('the identity of a data directory', () => {
     for (const [text, pattern] of [
       ['', /ringfs\.json is damaged/],
       ['{"format":1}', /ringfs\.json is damaged/],
-      ['{"format":2,"clusterId":"c1","serverId":"s1"}', /version 2[\s\S]*newer/],
+      ['{"format":2,"clusterId":"c1","serverId":"s1"}', /ringfs\.json is damaged/],
+      ['{"format":3,"clusterId":"c1","serverId":"s1"}', /version 3[\s\S]*newer/],
       ['{"format":0,"clusterId":"c1","serverId":"s1"}', /version 0[\s\S]*upgrade/],
     ] as const) {
       writeFileSync(file, text);
       assert.throws(() => claimDataDirectory(dir, identity), cliError(pattern), text);
     }
+  });
+
+  it('that was only claimed may be given to another server, which is another instance', () => {
+    const first = claimDataDirectory(dir, identity);
+    const second = claimDataDirectory(dir, { ...identity, serverId: 's2' });
+    assert.notEqual(second.instanceId, first.instanceId);
+    assert.deepEqual(storedIdentity(dir), second);
+  });
+
+  it('of the version before is read as it is', () => {
+    writeFileSync(path.join(dir, 'ringfs.json'), JSON.stringify({ format: 1, ...identity }));
+    const found = claimDataDirectory(dir, identity);
+    assert.deepEqual(found, { ...identity, instanceId: undefined, founders: undefined });
+    assert.throws(
+      () => claimDataDirectory(dir, { ...identity, serverId: 's2' }),
+      cliError(/'s1', not to 's2'/),
+    );
+    const founders = { s1: 'a' };
+    const recorded = recordFounders(dir, found, founders);
+    assert.deepEqual(storedIdentity(dir), recorded);
+    assert.equal(recorded.founders, founders);
   });
 });

@@ -14,6 +14,27 @@ export const protobufPackage = "ringfs.v1";
 
 export const protobufFileName = "ringfs/v1/admin.proto";
 
+export const FormationState = {
+  UNSPECIFIED: 0,
+  /** NO_METADATA - it has not the role */
+  NO_METADATA: 1,
+  /** FORMING - it has no memory of Raft, and does not vote */
+  FORMING: 2,
+  /** FORMED - it has taken part */
+  FORMED: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type FormationState = typeof FormationState[keyof typeof FormationState];
+
+export namespace FormationState {
+  export type UNSPECIFIED = typeof FormationState.UNSPECIFIED;
+  export type NO_METADATA = typeof FormationState.NO_METADATA;
+  export type FORMING = typeof FormationState.FORMING;
+  export type FORMED = typeof FormationState.FORMED;
+  export type UNRECOGNIZED = typeof FormationState.UNRECOGNIZED;
+}
+
 export interface StatusRequest {
 }
 
@@ -222,6 +243,33 @@ export interface RemovalCost {
   /** they have fewer copies than there should be, at least one */
   thinBlocks: number;
   thinBytes: number;
+}
+
+/**
+ * A server without Raft's memory asks this of the others in its --peers before it takes part: is the cluster being formed for the first
+ * time, or was this server a member before and has lost its data?
+ */
+export interface FormationRequest {
+  /** of who asks */
+  id: string;
+  instanceId: string;
+}
+
+export interface FormationReply {
+  id: string;
+  clusterId: string;
+  state: FormationState;
+  /** of its data directory, while it is forming */
+  instanceId: string;
+  /** ids of its --peers in order, while it is forming */
+  peers: string[];
+  /** once it is formed: whom it began with; none if it joined or was restored */
+  founders: Founder[];
+}
+
+export interface Founder {
+  id: string;
+  instanceId: string;
 }
 
 function createBaseStatusRequest(): StatusRequest {
@@ -2005,6 +2053,221 @@ export const RemovalCost: MessageFns<RemovalCost> = {
             }
 
             message.thinBytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFormationRequest(): FormationRequest {
+  return { id: "", instanceId: "" };
+}
+
+export const FormationRequest: MessageFns<FormationRequest> = {
+  encode(message: FormationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.instanceId !== "") {
+      writer.uint32(18).string(message.instanceId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FormationRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFormationRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.instanceId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFormationReply(): FormationReply {
+  return { id: "", clusterId: "", state: 0, instanceId: "", peers: [], founders: [] };
+}
+
+export const FormationReply: MessageFns<FormationReply> = {
+  encode(message: FormationReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.clusterId !== "") {
+      writer.uint32(18).string(message.clusterId);
+    }
+    if (message.state !== 0) {
+      writer.uint32(24).int32(message.state);
+    }
+    if (message.instanceId !== "") {
+      writer.uint32(34).string(message.instanceId);
+    }
+    for (const v of message.peers) {
+      writer.uint32(42).string(v!);
+    }
+    for (const v of message.founders) {
+      Founder.encode(v!, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FormationReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFormationReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.clusterId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.instanceId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.peers.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.founders.push(Founder.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFounder(): Founder {
+  return { id: "", instanceId: "" };
+}
+
+export const Founder: MessageFns<Founder> = {
+  encode(message: Founder, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.instanceId !== "") {
+      writer.uint32(18).string(message.instanceId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Founder {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFounder();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.instanceId = reader.string();
             continue;
           }
         }

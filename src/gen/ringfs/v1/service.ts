@@ -29,6 +29,8 @@ import {
   ChangeMembersReply,
   ChangeMembersRequest,
   DumpRequest,
+  FormationReply,
+  FormationRequest,
   GarbageReply,
   GarbageRequest,
   ServerStatus,
@@ -208,6 +210,15 @@ export const AdminService = {
     responseSerialize: (value: BlockNodesReply): Buffer => Buffer.from(BlockNodesReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): BlockNodesReply => BlockNodesReply.decode(value),
   },
+  formation: {
+    path: "/ringfs.v1.Admin/Formation" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FormationRequest): Buffer => Buffer.from(FormationRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FormationRequest => FormationRequest.decode(value),
+    responseSerialize: (value: FormationReply): Buffer => Buffer.from(FormationReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FormationReply => FormationReply.decode(value),
+  },
 } as const;
 
 export interface AdminServer extends UntypedServiceImplementation {
@@ -216,6 +227,7 @@ export interface AdminServer extends UntypedServiceImplementation {
   dump: handleServerStreamingCall<DumpRequest, SnapshotPart>;
   garbage: handleUnaryCall<GarbageRequest, GarbageReply>;
   manageBlockNodes: handleUnaryCall<BlockNodesRequest, BlockNodesReply>;
+  formation: handleUnaryCall<FormationRequest, FormationReply>;
 }
 
 export interface AdminClient extends Client {
@@ -280,6 +292,21 @@ export interface AdminClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: BlockNodesReply) => void,
+  ): ClientUnaryCall;
+  formation(
+    request: FormationRequest,
+    callback: (error: ServiceError | null, response: FormationReply) => void,
+  ): ClientUnaryCall;
+  formation(
+    request: FormationRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FormationReply) => void,
+  ): ClientUnaryCall;
+  formation(
+    request: FormationRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FormationReply) => void,
   ): ClientUnaryCall;
 }
 

@@ -24,7 +24,13 @@ describe('a dump over gRPC', () => {
     });
     server = new GrpcServer({ logger: new RecordingLogger() });
     const unused = (): Promise<never> => Promise.reject(new Error('not asked for'));
-    const others = { status: unused, changeMembers: unused, garbage: unused, manageBlockNodes: unused };
+    const others = {
+      status: unused,
+      changeMembers: unused,
+      garbage: unused,
+      manageBlockNodes: unused,
+      formation: unused,
+    };
     server.addAdmin({ ...others, dump: () => open() });
     address = `127.0.0.1:${await server.listen('127.0.0.1:0')}`;
   });

@@ -58,6 +58,60 @@ const refusedFor =
     /restore the directory from a backup/i.test(error.message) &&
     !/new member|empty directory/.test(error.message);
 
+describe('a replica that has taken part before', () => {
+  it('does not begin anew when its log is gone', async () => {
+    const cluster = new ReplicaCluster({
+      ids: ['s1'],
+      storage: async () => new MemoryMetaStorage(),
+      restarts: true,
+    });
+    await assert.rejects(cluster.start(S1), refusedFor(/its log is empty/));
+    const storage = await stoppedServer(3);
+    const again = new ReplicaCluster({ ids: ['s1'], storage: async () => storage, restarts: true });
+    assert.equal(await countSessions(await again.start(S1)), 3);
+    await again.stopAll();
+  });
+});
+
+describe('before a replica takes part', () => {
+  it('its log is there, and nothing has been voted or sent', async () => {
+    const storages = new Storages();
+    const seen: string[] = [];
+    const cluster: ReplicaCluster = new ReplicaCluster({
+      ids: ['s1'],
+      storage: storages.open,
+      beforeTakingPart: () => {
+        const keys = storages
+          .get('s1')
+          .logRows.dumpSync()
+          .map(([key]) => String.fromCharCode(key[0] ?? 0));
+        seen.push(keys.join());
+      },
+    });
+    await cluster.startAll();
+    assert.deepEqual(seen, ['i,s']);
+    await cluster.elect();
+    await cluster.stopAll();
+  });
+
+  it('what is thrown ends the start, and the next one works', async () => {
+    const storages = new Storages();
+    let full = true;
+    const cluster = new ReplicaCluster({
+      ids: ['s1'],
+      storage: storages.open,
+      beforeTakingPart: () => {
+        if (full) throw new Error('no space');
+      },
+    });
+    await assert.rejects(cluster.start(S1), /no space/);
+    full = false;
+    await cluster.start(S1);
+    await cluster.elect();
+    await cluster.stopAll();
+  });
+});
+
 describe('recovery refuses what it cannot account for', () => {
   it('an entry with a flipped bit', async () => {
     const storage = await stoppedServer(10);
