@@ -29,9 +29,11 @@ import type { HasCopies } from '../meta/removal-cost.ts';
 import type { BlockStore } from '../ports/block-store.ts';
 import type { TimerHandle } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
+import type { Health, MetricFamily, MetricsSource } from '../ports/metrics.ts';
 import { CliError } from './cli-error.ts';
 import { type FailpointSpec, failpointOf } from './failpoint.ts';
 import { claimDataDirectory } from './identity.ts';
+import { serverMetrics } from './server-metrics.ts';
 import type { Peer, Role } from './values.ts';
 
 export interface ServerOptions {
@@ -125,7 +127,7 @@ function asksBy(blockNodes: BlockConnections): HasCopies {
 }
 
 /** One server process: the composition of its roles with the adapters of this machine. */
-export class ServerProcess {
+export class ServerProcess implements MetricsSource {
   readonly #options: ServerOptions;
   readonly #logger: Logger;
   readonly #timers = new SystemTimers();
@@ -402,6 +404,26 @@ export class ServerProcess {
     };
   }
 
+  async health(): Promise<Health> {
+    return this.#health(await this.#block?.server.info());
+  }
+
+  async metrics(): Promise<readonly MetricFamily[]> {
+    const [meta, block] = [this.#meta, this.#block];
+    const status = await this.status();
+    return serverMetrics({
+      status,
+      ...(meta && {
+        meta: {
+          server: meta.server.stats(),
+          requests: meta.server.requestsByKind(),
+          raft: meta.replica.counters(),
+        },
+      }),
+      ...(block && { blockRequests: block.server.requests() }),
+    });
+  }
+
   async #garbage({ dryRun }: GarbageRequest): Promise<GarbageReply> {
     const cluster = await this.#meta?.server.garbage(!dryRun);
     const block = this.#block;
@@ -421,7 +443,7 @@ export class ServerProcess {
     return { cluster, node };
   }
 
-  #health(block: NodeInfo | undefined): { status: string; detail: string } {
+  #health(block: NodeInfo | undefined): Health {
     if (this.#state !== 'running') return { status: this.#state, detail: '' };
     const meta = this.#meta?.replica.health();
     if (meta !== undefined && meta.status !== 'ok') return meta;

@@ -4,6 +4,7 @@ import { CliError, usageError } from '../cli-error.ts';
 import { FAILPOINT_VARIABLE, parseFailpoint } from '../failpoint.ts';
 import { storedIdentity } from '../identity.ts';
 import { clusterToJoin, type FetchStatus } from '../join.ts';
+import { listenForMetrics } from '../metrics-listener.ts';
 import { reportToParent } from '../ringfs-child.ts';
 import { type ServerOptions, ServerProcess } from '../server-process.ts';
 import type { Values } from '../settings.ts';
@@ -89,6 +90,19 @@ export async function runServer(
     format: values.logFormat,
     base: { server: options.id, pid: process.pid },
   });
+  const metrics = await listenForMetrics(values.metricsListen, logger);
+  try {
+    const server = await startServer(options, logger);
+    metrics?.serve(server);
+    tellReady(options);
+    await serveUntil(server, stopSignal, { id: options.id, logger });
+  } finally {
+    metrics?.close();
+  }
+}
+
+/** Throws CliError. */
+async function startServer(options: ServerOptions, logger: Logger): Promise<ServerProcess> {
   const server = new ServerProcess(options, logger);
   try {
     await server.start();
@@ -101,14 +115,18 @@ export async function runServer(
       ? error
       : new CliError(`server ${options.id}: ${(error as Error).message}`);
   }
-  logger.info({ address: options.advertise, roles: options.roles, version }, 'serving');
+  const { advertise, roles, version } = options;
+  logger.info({ address: advertise, roles, version }, 'serving');
+  return server;
+}
+
+function tellReady(options: ServerOptions): void {
   // For people and scripts; under a supervisor, standard output is the log.
   if (process.send === undefined) {
     const { id, listen, roles } = options;
     process.stdout.write(`ready: server ${id} (${roles.join(', ')}) listens on ${listen}\n`);
   }
   reportToParent({ ready: { address: options.advertise } });
-  await serveUntil(server, stopSignal, { id: options.id, logger });
 }
 
 /** Stops `server` when it is told to, or when it fails: then throws CliError, so that whoever supervises it starts it again. */
