@@ -32,14 +32,20 @@ trap cleanup EXIT
 
 # begin FILES...: the containers of these files run from now on.
 begin() {
+  asked=127.0.0.1:7400
   compose="docker-compose -p ringfs-smoke"
   for file in "$@"; do compose="$compose -f docker/compose.$file.yaml"; done
   $compose up -d --no-build >/dev/null 2>&1
   wait_for 'the directory is mounted' 'on_mount "mountpoint -q /mnt/ringfs"'
 }
-on() { service=$1; shift; $compose exec -T "$service" sh -ec "$1"; }
+# docker itself, where it can be: docker-compose takes half a second of CPU to start.
+id_of() {
+  docker ps -q --no-trunc --filter label=com.docker.compose.project=ringfs-smoke --filter "label=com.docker.compose.service=$1"
+}
+on() { docker exec "$(id_of "$1")" sh -ec "$2"; }
 on_mount() { on mount "$1"; }
-status() { $compose exec -T "$1" ringfs status 127.0.0.1:7400 --json; }
+# Each names the others of its kind.
+status() { on "$1" "ringfs status $asked --json"; }
 wait_for() {
   tries=0
   until eval "$2" >/dev/null 2>&1; do
@@ -49,8 +55,8 @@ wait_for() {
   done
 }
 leader() { status "$1" | node -e 'const s = JSON.parse(require("fs").readFileSync(0, "utf8")); if (!s.leader) process.exit(1); console.log(s.leader)'; }
-all_well() { [ "$(status "$1" | grep -c '"health": "ok",')" -gt 1 ] && ! status "$1" | grep -qE '"health": "(down|degraded|starting)"'; }
-id_of() { $compose ps -q "$1"; }
+# all_well SERVER N: it and all that it knows of are healthy, N of them.
+all_well() { status "$1" | node -e 'const s = JSON.parse(require("fs").readFileSync(0, "utf8")); process.exitCode = s.health === "ok" && s.servers.length === Number(process.argv[1]) ? 0 : 1' "$2"; }
 health() { docker inspect -f '{{.State.Health.Status}}' "$(id_of "$1")"; }
 
 # hardened SERVER: it is nobody, and cannot change what it runs.
@@ -84,7 +90,7 @@ smoke_replicated() {
   wait_for 'there is another leader' "[ \"\$(leader $survivor)\" != '$first' ]"
   echo "leader $(leader "$survivor"); starting $first again"
   $compose start "$first" >/dev/null 2>&1
-  wait_for "$first is back" "all_well $survivor"
+  wait_for "$first is back" "all_well $survivor 3"
   on_mount 'cd /mnt/ringfs && [ "$(cat after)" = after ] && rm -r copy big big.sha after && [ -z "$(ls)" ]'
   stopped mount
   stopped s1
@@ -102,25 +108,27 @@ smoke_basic() {
   wait_for 'the directory is mounted again' 'on_mount "mountpoint -q /mnt/ringfs"'
   on_mount 'cd /mnt/ringfs && diff -r /opt/ringfs/dist copy && rm -r copy'
   echo 'the process of the mount dies; Docker starts it again'
-  on_mount 'kill -9 $(pgrep -f "main.js mount" || ls /proc | grep -E "^[0-9]+$" | while read p; do tr "\0" " " < /proc/$p/cmdline | grep -q "main.js mount" && echo $p; done | tail -n 1)' || true
+  # Behind init, which is process 1.
+  on_mount 'for p in /proc/[0-9]*; do case $(tr "\0" " " <"$p/cmdline") in node*main.js\ mount*) kill -9 "${p#/proc/}" ;; esac; done' || true
   wait_for 'the directory is mounted once more' 'on_mount "mountpoint -q /mnt/ringfs && echo again > /mnt/ringfs/again"'
   finish
 }
 
 smoke_full() {
   begin full
+  asked=m1:7400,b1:7400,b2:7400
   wait_for 'the second mount is there' 'on mount2 "mountpoint -q /mnt/ringfs"'
   on_mount 'cd /mnt/ringfs && dd if=/dev/urandom of=big bs=1M count=64 conv=fsync 2>/dev/null && sha256sum big > big.sha'
   on mount2 'cd /mnt/ringfs && sha256sum -c --quiet big.sha'
   hardened b1
   first=$(leader m1)
-  echo "leader $first; killing it and the block nodes b1"
+  echo "leader $first; killing it and the block node b1"
   $compose kill -s KILL "$first" b1 >/dev/null 2>&1
   on mount2 'cd /mnt/ringfs && sha256sum -c --quiet big.sha && cp big other && sync other && echo after > after'
   on_mount 'cd /mnt/ringfs && cmp big other && [ "$(cat after)" = after ]'
   $compose start "$first" b1 >/dev/null 2>&1
   for other in m1 m2 m3; do [ "$other" = "$first" ] || survivor=$other; done
-  wait_for 'all nodes are well' "[ \$(status $survivor | grep -c '\"health\": \"ok\",') -ge 8 ]"
+  wait_for 'all nodes are well' "all_well $survivor 8"
   for service in mount mount2 b5 m3; do stopped $service; done
   finish
 }
