@@ -54,7 +54,7 @@ module.exports = {
       'native-packages-stay-in-their-adapter',
       '',
       { pathNot: '^(src/io|mount/fuse-native|src/gen|test)' },
-      { path: 'node_modules/(rocksdb|fuse-native|@grpc)/' },
+      { path: 'node_modules/(rocksdb|fuse-native|@grpc|prom-client)/' },
     ),
   ],
   options: {

@@ -6,10 +6,12 @@ import { jitterRandom, systemRandom } from '../src/io/os/system-random.ts';
 import { SystemTimers } from '../src/io/os/system-timers.ts';
 import type { FileSystem } from '../src/ports/file-system.ts';
 import type { Logger } from '../src/ports/logger.ts';
+import type { MetricsSource } from '../src/ports/metrics.ts';
 import { Vfs } from '../src/vfs/vfs.ts';
 import { DevfuseFrontEnd } from './devfuse/front-end.ts';
 import type { FrontEnd, MountFlags } from './front-end.ts';
 import { FuseNativeFrontEnd } from './fuse-native/front-end.ts';
+import { mountMetrics } from './mount-metrics.ts';
 import { checkDevfuse, MountError } from './mount-point.ts';
 import { stopMount } from './stop-mount.ts';
 
@@ -28,7 +30,7 @@ export interface MountOptions extends MountFlags {
   readonly followers: 'on' | 'off';
 }
 
-export interface RunningMount {
+export interface RunningMount extends MetricsSource {
   readonly driver: 'devfuse' | 'fuse-native';
   /** Resolves when the directory is not mounted any more, whoever unmounted it. */
   readonly unmounted: Promise<void>;
@@ -105,7 +107,18 @@ export async function startMount(
   }
   const flush = (): Promise<void> => vfs.quiesce();
   const stop = (): Promise<void> => stopMount({ frontEnd, flush, close, timers, logger });
-  return { driver, unmounted: frontEnd.unmounted, stop };
+  const { mountPoint } = options;
+  return {
+    driver,
+    unmounted: frontEnd.unmounted,
+    stop,
+    metrics: async () =>
+      mountMetrics({ mountPoint, driver, vfs: vfs.stats(), meta: meta.stats(), blocks: blocks.stats() }),
+    health: async () =>
+      meta.stats().leader === undefined
+        ? { status: 'degraded', detail: 'no leader of the metadata cluster answers' }
+        : { status: 'ok', detail: '' },
+  };
 }
 
 function blockAddresses(topology: {

@@ -28,18 +28,10 @@ export interface DispatcherOptions {
   readonly attrTimeoutMs: number;
 }
 
-/** Called for every request that was answered: one point for logs and metrics. */
-export interface OperationObserver {
-  /** Returns what `end` is given back. */
-  begin(operation: string): number;
-  end(operation: string, begun: number, errno: number): void;
-}
-
 export interface DispatcherComponents {
   readonly channel: Pick<Channel, 'reply'>;
   readonly fileSystem: FileSystem;
   readonly logger: Logger;
-  readonly observer?: OperationObserver;
   /** Default: an interrupted request ends at once. */
   readonly interrupts?: InterruptPolicy;
 }
@@ -49,7 +41,6 @@ export class Dispatcher {
   readonly #channel: Pick<Channel, 'reply'>;
   readonly #fileSystem: FileSystem;
   readonly #logger: Logger;
-  readonly #observer: OperationObserver | undefined;
   readonly #interrupts: InterruptPolicy;
   readonly #options: DispatcherOptions;
   readonly #validities: Validities;
@@ -65,7 +56,6 @@ export class Dispatcher {
     this.#channel = components.channel;
     this.#fileSystem = components.fileSystem;
     this.#logger = components.logger;
-    this.#observer = components.observer;
     this.#interrupts = components.interrupts ?? immediateInterrupts;
     this.#options = options;
     this.#validities = {
@@ -181,19 +171,14 @@ export class Dispatcher {
   /** Never rejects. */
   async #answer(header: RequestHeader, body: RequestReader, done: () => void): Promise<void> {
     const { opcode, unique } = header;
-    const operation = opcodeName(opcode);
-    const begun = this.#observer?.begin(operation) ?? 0;
     const controller = new AbortController();
     this.#pending.set(unique, { pid: header.pid, controller, untilSignal: opcode === OPCODE.SETLKW });
-    let errno = 0;
     try {
       this.#deliver(unique, await this.#handle(header, body, controller.signal));
     } catch (error) {
-      errno = this.#errnoOf(error, header);
-      this.#channel.reply([encodeError(unique, errno)]);
+      this.#channel.reply([encodeError(unique, this.#errnoOf(error, header))]);
     } finally {
       this.#pending.delete(unique);
-      this.#observer?.end(operation, begun, errno);
       done();
       if (this.#pending.size === 0) for (const wake of this.#idleWaiters.splice(0)) wake();
     }

@@ -7,7 +7,7 @@ import type { FrontEnd, MountFlags, StopOptions } from '../front-end.ts';
 import { checkDevfuse, checkMountPoint, MountError, umountPath } from '../mount-point.ts';
 import { Channel } from './channel.ts';
 import { KernelDevice } from './device.ts';
-import { Dispatcher, type OperationObserver } from './dispatcher.ts';
+import { Dispatcher } from './dispatcher.ts';
 import { GracefulInterrupts } from './interrupts.ts';
 import { InvalidationQueue } from './invalidation-queue.ts';
 import { mountKernel, raiseReadahead } from './kernel-mount.ts';
@@ -24,7 +24,6 @@ export interface DevfuseComponents {
   readonly fileSystem: FileSystem;
   readonly logger: Logger;
   readonly timers: Timers;
-  readonly observer?: OperationObserver;
 }
 
 export interface DevfuseOptions extends MountFlags {
@@ -93,7 +92,7 @@ export class DevfuseFrontEnd implements FrontEnd {
 
   /** Answers requests until the kernel ends the connection. Not awaited: it lives as long as the mount. */
   #serve(device: KernelDevice): Dispatcher {
-    const { fileSystem, logger, timers, observer } = this.#components;
+    const { fileSystem, logger, timers } = this.#components;
     const interrupts = new GracefulInterrupts({ timers });
     const channel = new Channel(
       { device, logger },
@@ -103,7 +102,7 @@ export class DevfuseFrontEnd implements FrontEnd {
       },
     );
     const dispatcher = new Dispatcher(
-      { channel, fileSystem, logger, interrupts, ...(observer !== undefined && { observer }) },
+      { channel, fileSystem, logger, interrupts },
       {
         init: {
           maxWriteBytes: MAX_WRITE_BYTES,

@@ -457,3 +457,9 @@ export const FSCK_CALL_TIMEOUT_MS = 120_000;
 export const FSCK_LOOKUP_TIMEOUT_MS = 10_000;
 /** Contradictions in the metadata that are told; more are counted: one lost row can be a finding for each of millions of others. */
 export const FINDINGS_TOLD_MAX = 1_000;
+
+// Metrics ------------------------------------------------------------------------------------------------------------
+/** A few collectors, and people; each costs a socket. */
+export const METRICS_CONNECTIONS_MAX = 32;
+/** For a request of a few hundred bytes to arrive. */
+export const METRICS_REQUEST_TIMEOUT_MS = 10_000;

@@ -11,6 +11,7 @@ import {
   VIRTUAL_NODES_DEFAULT,
 } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
+import { type RequestSnapshot, RequestStats } from '../base/request-stats.ts';
 import { BlockErrorCode, type BlockReply, type BlockRequest, type NodeInfo } from '../gen/ringfs/v1/block.ts';
 import type { BlockNodeState } from '../gen/ringfs/v1/meta.ts';
 import { BlockNodeMode, type DrainProgress } from '../gen/ringfs/v1/namespace.ts';
@@ -40,7 +41,7 @@ import { RingDriver } from './ring-driver.ts';
 import { Scrub } from './scrub.ts';
 import { Semaphore } from './semaphore.ts';
 import { virtualPositions } from './virtual-positions.ts';
-import { errorReply, expectedErrorReply, type ReplyBody, type RequestBody } from './wire.ts';
+import { errorReply, expectedErrorReply, outcomeOf, type ReplyBody, type RequestBody } from './wire.ts';
 
 export interface BlockServerComponents {
   /** Stays the caller's to close, after `stop`. */
@@ -82,6 +83,7 @@ export class BlockServer {
   readonly #scrub: Scrub;
   readonly #reconcile: Reconcile | undefined;
   readonly #context: BlockContext;
+  readonly #requests = new RequestStats();
   #state: 'new' | 'running' | 'stopped' = 'new';
 
   constructor(components: BlockServerComponents, options: BlockServerOptions) {
@@ -138,7 +140,7 @@ export class BlockServer {
 
   /** The service that other nodes and clients connect to. */
   readonly acceptor: RpcAcceptor<BlockRequest, BlockReply> = () => ({
-    onRequest: (body) => this.#answer(body),
+    onRequest: (body) => this.#count(body),
     onClose: () => {},
   });
 
@@ -195,6 +197,19 @@ export class BlockServer {
 
   info(withRing = false): Promise<NodeInfo> {
     return nodeInfo(this.#context, { withRing });
+  }
+
+  /** What was asked of this node since it started, and how it ended. */
+  requests(): readonly RequestSnapshot[] {
+    return this.#requests.snapshot();
+  }
+
+  async #count(body: RequestBody): Promise<ReplyBody> {
+    const { timers } = this.#components;
+    const startMs = timers.nowMs();
+    const reply = await this.#answer(body);
+    this.#requests.note(body.$case, timers.nowMs() - startMs, outcomeOf(reply));
+    return reply;
   }
 
   async #answer(body: RequestBody): Promise<ReplyBody> {

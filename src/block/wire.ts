@@ -31,6 +31,15 @@ export function errorReply(code: BlockErrorCode, message: string): ReplyBody {
   return { $case: 'error', value: { code, message } };
 }
 
+const ERROR_NAMES: ReadonlyMap<BlockErrorCode, string> = new Map(
+  Object.entries(BlockErrorCode).map(([name, code]) => [code, name.toLowerCase()]),
+);
+
+/** `ok`, or the name of the error: for counters. */
+export function outcomeOf(reply: ReplyBody): string {
+  return reply.$case === 'error' ? (ERROR_NAMES.get(reply.value.code) ?? 'unrecognized') : 'ok';
+}
+
 /** The reply to a request that threw this; undefined for what nobody foresaw. */
 export function expectedErrorReply(error: unknown): ReplyBody | undefined {
   if (error instanceof BlockRequestError) return errorReply(error.code, error.message);

@@ -67,6 +67,8 @@ Mount options:
                        /var/log/ringfs-mount-DIR.log, or under ~/.local/state/ringfs
   log_level=LEVEL      trace, debug, info, warn, error, fatal or silent (default: info)
   log_format=FORMAT    auto, json or pretty (default: auto)
+  metrics_listen=ADDRESS
+                       as --metrics-listen, for fstab(5)
   ro, nosuid, nodev, noexec
                        as for any file system; the default for root is rw,suid,dev,exec
   Those of fstab(5) that change nothing here, such as noatime, are accepted.
@@ -86,6 +88,10 @@ function addUp(root: Command): void {
     .option('--driver <name>', 'auto, devfuse or fuse-native', 'auto')
     .option('--replicas <n>', 'copies of each block (default: 3, or the number of servers if smaller)')
     .option('--base-port <port>', 'first of as many ports as servers (default: 7400)')
+    .option(
+      '--metrics-base-port <port>',
+      'serve metrics of the servers, and then of the mount, at this port of 127.0.0.1 and the next ones (default: nowhere)',
+    )
     .option('--detach', 'return when it is ready; end it with: ringfs down; its log is DATA/logs/up.log')
     .option('--json', 'print the ready line as: ready {json}')
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent', 'info')
@@ -114,6 +120,10 @@ function addMount(root: Command): void {
     .argument('<dir>', 'mount point; must exist and be empty')
     .option('-o, --options <list>', 'comma-separated mount options, as below', joinOptions)
     .option('-f, --foreground', 'stay until unmounted or interrupted')
+    .option(
+      '--metrics-listen <host:port>',
+      'where to serve /metrics for Prometheus, and /healthz (default: nowhere); also the variable RINGFS_METRICS_LISTEN',
+    )
     .option('--json', 'print the ready line as: ready {json}')
     .addHelpText('after', MOUNT_OPTIONS_HELP)
     .action((addresses: string, dir: string, flags: MountFlags) =>

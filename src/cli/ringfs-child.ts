@@ -10,6 +10,9 @@ const LOG_TAIL_BYTES = 16 * 1024;
 /** libuv reads it before any JavaScript runs; see the `ringfs` script. */
 const THREADS_DEFAULT = '16';
 
+/** Where a process serves its metrics. Of one process only: those that it starts are told their own. */
+export const METRICS_VARIABLE = 'RINGFS_METRICS_LISTEN';
+
 export interface ChildMessage {
   readonly ready?: Record<string, unknown>;
   readonly error?: string;
@@ -29,7 +32,7 @@ export function spawnRingfs(args: readonly string[], logFile: string, entry = ri
     return spawn(process.execPath, [...process.execArgv, entry, ...args], {
       stdio: ['ignore', log, log, 'ipc'],
       detached: true,
-      env: { UV_THREADPOOL_SIZE: THREADS_DEFAULT, ...process.env },
+      env: { UV_THREADPOOL_SIZE: THREADS_DEFAULT, ...process.env, [METRICS_VARIABLE]: undefined },
     });
   } finally {
     closeSync(log);

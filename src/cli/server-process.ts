@@ -28,10 +28,12 @@ import { RaftReplica } from '../meta/raft/raft-replica.ts';
 import type { BlockStore } from '../ports/block-store.ts';
 import type { TimerHandle } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
+import type { Health, MetricFamily, MetricsSource } from '../ports/metrics.ts';
 import { CliError } from './cli-error.ts';
 import { asksBy, deletesBy } from './copies-by-rpc.ts';
 import { type FailpointSpec, failpointOf } from './failpoint.ts';
 import { FirstStart } from './first-start.ts';
+import { serverMetrics } from './server-metrics.ts';
 import type { Peer, Role } from './values.ts';
 
 export interface ServerOptions {
@@ -102,7 +104,7 @@ function withoutLeader(role: string, { id, advertise }: ServerOptions): string {
 }
 
 /** One server process: the composition of its roles with the adapters of this machine. */
-export class ServerProcess {
+export class ServerProcess implements MetricsSource {
   readonly #options: ServerOptions;
   readonly #logger: Logger;
   readonly #timers = new SystemTimers();
@@ -412,6 +414,26 @@ export class ServerProcess {
     };
   }
 
+  async health(): Promise<Health> {
+    return this.#health(await this.#block?.server.info());
+  }
+
+  async metrics(): Promise<readonly MetricFamily[]> {
+    const [meta, block] = [this.#meta, this.#block];
+    const status = await this.status();
+    return serverMetrics({
+      status,
+      ...(meta && {
+        meta: {
+          server: meta.server.stats(),
+          requests: meta.server.requestsByKind(),
+          raft: meta.replica.counters(),
+        },
+      }),
+      ...(block && { blockRequests: block.server.requests() }),
+    });
+  }
+
   async #garbage({ dryRun }: GarbageRequest): Promise<GarbageReply> {
     const cluster = await this.#meta?.server.garbage(!dryRun);
     const block = this.#block;
@@ -431,7 +453,7 @@ export class ServerProcess {
     return { cluster, node };
   }
 
-  #health(block: NodeInfo | undefined): { status: string; detail: string } {
+  #health(block: NodeInfo | undefined): Health {
     const waiting = this.#firstStart?.waiting ?? [];
     if (waiting.length > 0)
       return { status: this.#state, detail: `waits for ${waiting.join(', ')}: see its log` };

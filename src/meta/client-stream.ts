@@ -1,5 +1,6 @@
 import { FsError } from '../base/errno.ts';
 import { CALLS_IN_FLIGHT_MAX } from '../base/limits.ts';
+import type { RequestStats } from '../base/request-stats.ts';
 import type {
   Hello,
   LockGranted,
@@ -40,7 +41,7 @@ import { statFs } from './handlers/stat-fs.ts';
 import { topology } from './handlers/topology.ts';
 import type { Leadership } from './leadership.ts';
 import { NotLeaderError } from './replica.ts';
-import { notLeaderReply, requestFailure } from './request-failure.ts';
+import { notLeaderReply, outcomeOf, requestFailure } from './request-failure.ts';
 import type { Session, SessionLink } from './sessions.ts';
 
 /** Plain counters of all streams. */
@@ -57,6 +58,7 @@ export interface ClientStreamComponents {
   readonly server: ServerContext;
   readonly logger: Logger;
   readonly counters: RequestCounters;
+  readonly stats: RequestStats;
   readonly onClosed: (stream: ClientStream) => void;
 }
 
@@ -131,12 +133,20 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
       return this.#failed(body, new FsError('EAGAIN', `${this.#inFlight} requests in flight`));
     }
     this.#inFlight++;
+    const { stats, server } = this.#c;
+    const startMs = server.timers.nowMs();
+    const reply = await this.#answer(body);
+    this.#inFlight--;
+    stats.note(body.$case, server.timers.nowMs() - startMs, outcomeOf(reply));
+    return reply;
+  }
+
+  /** Never rejects. */
+  async #answer(body: RequestBody): Promise<ReplyBody> {
     try {
       return await this.#dispatch(body);
     } catch (error) {
       return this.#failed(body, error);
-    } finally {
-      this.#inFlight--;
     }
   }
 

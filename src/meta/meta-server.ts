@@ -1,3 +1,4 @@
+import { type RequestSnapshot, RequestStats } from '../base/request-stats.ts';
 import { readCluster } from '../core/namespace/read.ts';
 import type { BlockNodesReply, BlockNodesRequest, GarbageOfCluster } from '../gen/ringfs/v1/admin.ts';
 import type { MetaReply, MetaRequest } from '../gen/ringfs/v1/meta.ts';
@@ -40,6 +41,7 @@ export class MetaServer {
   readonly #streams = new Set<ClientStream>();
   readonly #context: ServerContext;
   readonly #counters: RequestCounters = { requests: 0, failed: 0, notLeader: 0, overloaded: 0 };
+  readonly #requests = new RequestStats();
   readonly unleased: UnleasedReads;
   #leadership: Leadership | undefined;
   /** It never changes once it is known. */
@@ -100,6 +102,7 @@ export class MetaServer {
         server: this.#context,
         logger: this.#c.logger,
         counters: this.#counters,
+        stats: this.#requests,
         onClosed: (closed) => void this.#streams.delete(closed),
       },
       callsInFlightMax === undefined ? {} : { callsInFlightMax },
@@ -125,6 +128,11 @@ export class MetaServer {
       orphansQueued: lead?.reaper.queued ?? 0,
       orphansReaped: lead?.reaper.reaped ?? 0,
     };
+  }
+
+  /** What clients asked since the start, and how it ended. Pings and what answers the leader's questions are not counted. */
+  requestsByKind(): readonly RequestSnapshot[] {
+    return this.#requests.snapshot();
   }
 
   /** What there is to collect; `collect`: and a round of doing it. Undefined: this server does not lead. Throws NotLeaderError. */

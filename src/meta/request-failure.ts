@@ -1,4 +1,4 @@
-import { asFsError, ERRNO } from '../base/errno.ts';
+import { asFsError, ERRNO, errnoName } from '../base/errno.ts';
 import type { ReplyBody } from './context.ts';
 import { ReplicaStoppedError } from './raft/errors.ts';
 import { NotLeaderError, OverloadedError, ProposalLostError, type Replica } from './replica.ts';
@@ -41,4 +41,22 @@ export function notLeaderReply(replica: Replica): ReplyBody {
     $case: 'notLeader',
     value: { leaderId: known ? leader.id : '', leaderAddress: known ? leader.address : '' },
   };
+}
+
+/** How a request ended, in a word: `ok`, an errno, or why a commit was not applied. For counters. */
+export function outcomeOf(reply: ReplyBody): string {
+  if (reply.$case === 'error') return errnoName(reply.value.errno);
+  if (reply.$case === 'notLeader') return 'not_leader';
+  if (reply.$case !== 'commit') return 'ok';
+  const { body } = reply.value;
+  switch (body?.$case) {
+    case 'rejected':
+      return body.value.errno === 0 ? 'precondition_failed' : errnoName(body.value.errno);
+    case 'missingBlocks':
+      return 'missing_blocks';
+    case 'sessionUnknown':
+      return 'session_unknown';
+    default:
+      return 'ok';
+  }
 }

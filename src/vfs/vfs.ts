@@ -2,6 +2,7 @@ import { assert } from '../base/assert.ts';
 import { asFsError, type ErrnoName, FsError } from '../base/errno.ts';
 import type { Ino } from '../base/ids.ts';
 import { BLOCK_SIZE_BYTES_MAX, CHUNK_SIZE_BYTES, READDIR_ENTRIES_MAX } from '../base/limits.ts';
+import { type RequestSnapshot, RequestStats } from '../base/request-stats.ts';
 import type { Attr } from '../gen/ringfs/v1/namespace.ts';
 import type {
   CacheInvalidation,
@@ -22,7 +23,6 @@ import { Compactor } from './compaction.ts';
 import { type VfsComponents, VfsCore } from './core.ts';
 import { Locks } from './locks/locks.ts';
 import { isDirectory, isSymlink, S_IFDIR } from './mode.ts';
-import { type OpCounters, OpStats } from './op-stats.ts';
 import { copyRange } from './ops/copy-range.ts';
 import { fallocate } from './ops/fallocate.ts';
 import { lookup } from './ops/lookup.ts';
@@ -43,7 +43,7 @@ import { interruptible } from './wait.ts';
 import { WriteBack, type WriteBackCounters } from './write-back.ts';
 
 export interface VfsStats {
-  readonly ops: Record<string, Readonly<OpCounters>>;
+  readonly operations: readonly RequestSnapshot[];
   readonly writeBack: Readonly<WriteBackCounters>;
   readonly dirtyBytes: number;
   readonly openInodes: number;
@@ -64,7 +64,7 @@ export class Vfs implements FileSystem {
   readonly #compactor: Compactor;
   readonly #writeBack: WriteBack;
   readonly #locks: Locks;
-  readonly #stats = new OpStats();
+  readonly #stats = new RequestStats();
   #closing: Promise<void> | undefined;
 
   constructor(components: VfsComponents, options: Partial<VfsOptions> = {}) {
@@ -84,11 +84,11 @@ export class Vfs implements FileSystem {
     try {
       if (this.#closing && name !== 'release' && name !== 'releasedir') throw new FsError('EIO', 'closed');
       const result = await work();
-      this.#stats.note(name, timers.nowMs() - startMs, false);
+      this.#stats.note(name, timers.nowMs() - startMs, 'ok');
       return result;
     } catch (thrown) {
       const error = asFsError(thrown);
-      this.#stats.note(name, timers.nowMs() - startMs, true);
+      this.#stats.note(name, timers.nowMs() - startMs, error.code);
       const fields = { op: name, ino, errno: error.code, err: error };
       if (ALARMING.has(error.code)) logger.warn(fields, 'operation failed');
       else logger.debug(fields, 'operation failed');
@@ -98,7 +98,7 @@ export class Vfs implements FileSystem {
 
   stats(): VfsStats {
     return {
-      ops: this.#stats.snapshot(),
+      operations: this.#stats.snapshot(),
       writeBack: { ...this.#writeBack.counters },
       dirtyBytes: this.#core.budget.usedBytes,
       openInodes: this.#core.inodes.size,

@@ -1,14 +1,17 @@
 import { mkdirSync, openSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { type MountOptions, startMount } from '../../../mount/main.ts';
+import { type MountOptions, type RunningMount, startMount } from '../../../mount/main.ts';
 import { checkMountPoint, unmountDead } from '../../../mount/mount-point.ts';
 import { createLogger, type LogFormat, type LogLevel } from '../../io/log/pino-logger.ts';
+import type { Logger } from '../../ports/logger.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { detach } from '../detach.ts';
-import { reportToParent } from '../ringfs-child.ts';
+import { listenForMetrics } from '../metrics-listener.ts';
+import { METRICS_VARIABLE, reportToParent } from '../ringfs-child.ts';
 import {
   type DriverChoice,
+  parseAddress,
   parseAddresses,
   parseDriver,
   parseInteger,
@@ -20,6 +23,7 @@ import {
 export interface MountFlags {
   readonly options?: string;
   readonly foreground?: boolean;
+  readonly metricsListen?: string;
   readonly json?: boolean;
 }
 
@@ -37,6 +41,7 @@ interface ParsedOptions {
   log: string | undefined;
   logLevel: LogLevel;
   logFormat: LogFormat;
+  metricsListen: string | undefined;
 }
 
 const DEFAULT_CACHE_BYTES = 256 * 2 ** 20;
@@ -93,6 +98,7 @@ export function parseMountOptions(text: string): ParsedOptions {
     log: undefined,
     logLevel: 'info',
     logFormat: 'auto',
+    metricsListen: undefined,
   };
   const setters = new Map<string, (value: string, what: string) => void>(
     Object.entries({
@@ -121,6 +127,9 @@ export function parseMountOptions(text: string): ParsedOptions {
       },
       log_format: (value: string, what: string) => {
         out.logFormat = parseLogFormat(value, what);
+      },
+      metrics_listen: (value: string, what: string) => {
+        out.metricsListen = parseAddress(value, what);
       },
     }),
   );
@@ -152,6 +161,7 @@ export async function runMount(
 ): Promise<void> {
   const addresses = parseAddresses(addressText, 'ADDRESS');
   const options = parseMountOptions(flags.options ?? '');
+  options.metricsListen = metricsAddress(flags.metricsListen, process.env) ?? options.metricsListen;
   const mountPoint = path.resolve(dir);
   if (await unmountDead(mountPoint)) {
     process.stderr.write(`ringfs: mounting again; the process of the last mount of ${mountPoint} is gone\n`);
@@ -174,11 +184,22 @@ export async function runMount(
       mountPoint,
       '--foreground',
       ...(flags.options === undefined ? [] : ['-o', flags.options]),
+      ...(options.metricsListen === undefined ? [] : ['--metrics-listen', options.metricsListen]),
     ];
     const log = options.log ?? defaultLog(mountPoint);
     const ready = await detach(args, log);
     print(ready['driver'], log);
   }
+}
+
+/** The flag, else the variable. Throws a usage error. */
+function metricsAddress(
+  flag: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  const variable = env[METRICS_VARIABLE];
+  if (flag !== undefined) return parseAddress(flag, '--metrics-listen');
+  return variable === undefined ? undefined : parseAddress(variable, METRICS_VARIABLE);
 }
 
 function defaultLog(mountPoint: string): string {
@@ -200,7 +221,7 @@ function openLog(file: string): number {
 
 async function runForeground(
   options: MountOptions,
-  log: { log: string | undefined; logLevel: LogLevel; logFormat: LogFormat },
+  log: Pick<ParsedOptions, 'log' | 'logLevel' | 'logFormat' | 'metricsListen'>,
   print: (driver: string) => void,
   stopSignal: Promise<string>,
 ): Promise<void> {
@@ -215,11 +236,32 @@ async function runForeground(
     stopping.abort();
     return signal;
   });
-  let mounted: Awaited<ReturnType<typeof startMount>>;
+  const metrics = await listenForMetrics(log.metricsListen, logger);
   try {
-    mounted = await startMount(options, logger, stopping.signal);
+    const mounted = await mountOrExplain(options, logger, stopping.signal, stopped);
+    metrics?.serve(mounted);
+    // In the background, the process that started this one prints it.
+    if (process.send === undefined) print(mounted.driver);
+    reportToParent({ ready: { driver: mounted.driver } });
+    const reason = await Promise.race([stopped, mounted.unmounted.then(() => 'unmounted')]);
+    logger.info({ reason }, 'stopping');
+    await mounted.stop();
+  } finally {
+    metrics?.close();
+  }
+}
+
+/** Throws CliError. */
+async function mountOrExplain(
+  options: MountOptions,
+  logger: Logger,
+  signal: AbortSignal,
+  stopped: Promise<string>,
+): Promise<RunningMount> {
+  try {
+    return await startMount(options, logger, signal);
   } catch (error) {
-    if (stopping.signal.aborted) throw new CliError(`stopped by ${await stopped} before it was mounted`);
+    if (signal.aborted) throw new CliError(`stopped by ${await stopped} before it was mounted`);
     throw error instanceof CliError
       ? error
       : new CliError(
@@ -227,10 +269,4 @@ async function runForeground(
           'ringfs status HOST:PORT shows whether the servers answer',
         );
   }
-  // In the background, the process that started this one prints it.
-  if (process.send === undefined) print(mounted.driver);
-  reportToParent({ ready: { driver: mounted.driver } });
-  const reason = await Promise.race([stopped, mounted.unmounted.then(() => 'unmounted')]);
-  logger.info({ reason }, 'stopping');
-  await mounted.stop();
 }

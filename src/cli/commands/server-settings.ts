@@ -120,6 +120,12 @@ export const SERVER_SETTINGS = {
     ),
     SCRUB_INTERVAL_MS_DEFAULT / 1000,
   ),
+  metricsListen: setting(
+    'metrics-listen',
+    '<host:port>',
+    'where to serve /metrics for Prometheus, and /healthz (default: nowhere)',
+    parseAddress,
+  ),
   logLevel: withDefault(
     setting('log-level', '<level>', 'trace, debug, info, warn, error, fatal or silent', parseLogLevel),
     'info',

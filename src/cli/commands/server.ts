@@ -5,6 +5,7 @@ import { FAILPOINT_VARIABLE, parseFailpoint } from '../failpoint.ts';
 import { StartStoppedError } from '../first-start.ts';
 import { hasMemory, isUnused, storedIdentity } from '../identity.ts';
 import { clusterToJoin, type FetchStatus } from '../join.ts';
+import { listenForMetrics } from '../metrics-listener.ts';
 import { reportToParent } from '../ringfs-child.ts';
 import { type ServerOptions, ServerProcess } from '../server-process.ts';
 import type { Values } from '../settings.ts';
@@ -102,6 +103,24 @@ export async function runServer(
     format: values.logFormat,
     base: { server: options.id, pid: process.pid },
   });
+  const metrics = await listenForMetrics(values.metricsListen, logger);
+  try {
+    const server = await startServer(options, logger, stopSignal);
+    if (server === undefined) return;
+    metrics?.serve(server);
+    tellReady(options);
+    await serveUntil(server, stopSignal, { id: options.id, logger });
+  } finally {
+    metrics?.close();
+  }
+}
+
+/** Undefined when it was told to stop before the cluster was formed. Throws CliError. */
+async function startServer(
+  options: ServerOptions,
+  logger: Logger,
+  stopSignal: Promise<string>,
+): Promise<ServerProcess | undefined> {
   const server = new ServerProcess(options, logger);
   // What else a start does comes to an end by itself.
   void stopSignal.then(() => server.stopWaiting());
@@ -114,19 +133,23 @@ export async function runServer(
     await server.stop().catch((reason: unknown) => {
       logger.error({ err: reason }, 'what had been started could not be stopped');
     });
-    if (stopped) return;
+    if (stopped) return undefined;
     throw error instanceof CliError
       ? error
       : new CliError(`server ${options.id}: ${(error as Error).message}`);
   }
-  logger.info({ address: options.advertise, roles: options.roles, version }, 'serving');
+  const { advertise, roles, version } = options;
+  logger.info({ address: advertise, roles, version }, 'serving');
+  return server;
+}
+
+function tellReady(options: ServerOptions): void {
   // For people and scripts; under a supervisor, standard output is the log.
   if (process.send === undefined) {
     const { id, listen, roles } = options;
     process.stdout.write(`ready: server ${id} (${roles.join(', ')}) listens on ${listen}\n`);
   }
   reportToParent({ ready: { address: options.advertise } });
-  await serveUntil(server, stopSignal, { id: options.id, logger });
 }
 
 /** Stops `server` when it is told to, or when it fails: then throws CliError, so that whoever supervises it starts it again. */

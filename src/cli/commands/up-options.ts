@@ -11,6 +11,7 @@ export interface UpFlags {
   readonly driver: string;
   readonly replicas?: string;
   readonly basePort?: string;
+  readonly metricsBasePort?: string;
   readonly detach?: boolean;
   readonly json?: boolean;
   readonly logLevel: string;
@@ -27,6 +28,8 @@ export interface UpOptions {
   readonly json: boolean;
   readonly logLevel: string;
   readonly mountOptions: string | undefined;
+  /** Where each server, in order, and then the mount serve metrics; empty: nowhere. */
+  readonly metrics: readonly string[];
 }
 
 const DEFAULT_NODES = 3;
@@ -39,15 +42,18 @@ const PORT_MAX = 65_535;
 export function upOptions(flags: UpFlags, newClusterId: () => string): UpOptions {
   const data = path.resolve(flags.data);
   const existing = readCluster(data);
+  const cluster =
+    existing === undefined ? newCluster(flags, newClusterId()) : sameCluster(flags, existing, data);
   return {
     data,
     mount: path.resolve(flags.mount ?? path.join(data, 'mnt')),
     mountIsDefault: flags.mount === undefined,
     driver: parseDriver(flags.driver, '--driver'),
-    cluster: existing === undefined ? newCluster(flags, newClusterId()) : sameCluster(flags, existing, data),
+    cluster,
     json: flags.json === true,
     logLevel: flags.logLevel,
     mountOptions: flags.options,
+    metrics: metricsAddresses(flags.metricsBasePort, cluster.servers.length + 1),
   };
 }
 
@@ -68,6 +74,12 @@ function newCluster(flags: UpFlags, clusterId: string): ClusterFile {
     PORT_MAX - nodes + 1,
   );
   return { format: 1, clusterId, replicas, servers: addresses(nodes, basePort) };
+}
+
+function metricsAddresses(basePort: string | undefined, processes: number): string[] {
+  if (basePort === undefined) return [];
+  const first = parseInteger(basePort, '--metrics-base-port', 1, PORT_MAX - processes + 1);
+  return Array.from({ length: processes }, (_, i) => `${HOST}:${first + i}`);
 }
 
 function addresses(nodes: number, basePort: number): ClusterFile['servers'] {

@@ -37,7 +37,7 @@ class LocalCluster {
     const components = { logger, timers: new SystemTimers() };
     const save = (): void => this.#saveRun();
     this.#servers = options.cluster.servers.map(
-      (server) => new SupervisedChild(components, serverSpec(options, server), save),
+      (server, i) => new SupervisedChild(components, serverSpec(options, server, options.metrics[i]), save),
     );
     this.#mount = new SupervisedChild(components, mountSpec(options), save);
   }
@@ -98,7 +98,14 @@ class LocalCluster {
   }
 }
 
-function serverSpec(options: UpOptions, server: { id: string; address: string }): ChildSpec {
+const metricsFlag = (address: string | undefined): string[] =>
+  address === undefined ? [] : ['--metrics-listen', address];
+
+function serverSpec(
+  options: UpOptions,
+  server: { id: string; address: string },
+  metrics: string | undefined,
+): ChildSpec {
   const { cluster, data, logLevel } = options;
   const peers = cluster.servers.map((peer) => `${peer.id}=${peer.address}`).join(',');
   return {
@@ -114,6 +121,7 @@ function serverSpec(options: UpOptions, server: { id: string; address: string })
         String(cluster.replicas),
       ],
       ...['--log-level', logLevel, '--log-format', 'json'],
+      ...metricsFlag(metrics),
     ],
     logFile: path.join(data, 'logs', `${server.id}.log`),
     readyTimeoutMs: SERVER_READY_TIMEOUT_MS,
@@ -131,7 +139,10 @@ function mountSpec(options: UpOptions): ChildSpec {
   ];
   return {
     name: `mount ${mount}`,
-    args: ['mount', addresses, mount, '--foreground', '-o', settings.join(',')],
+    args: [
+      ...['mount', addresses, mount, '--foreground', '-o', settings.join(',')],
+      ...metricsFlag(options.metrics[cluster.servers.length]),
+    ],
     logFile: path.join(data, 'logs', 'mount.log'),
     readyTimeoutMs: MOUNT_READY_TIMEOUT_MS,
     beforeRestart: () => unmountStale(mount),
@@ -169,15 +180,17 @@ async function checkBeforeStart(options: UpOptions): Promise<void> {
   await unmountDead(mount);
   if (options.mountIsDefault) mkdirSync(mount, { recursive: true });
   await checkMountPoint(mount);
-  for (const { id, address } of cluster.servers) {
-    const at = address.lastIndexOf(':');
-    if (!(await isPortFree(address.slice(0, at), Number(address.slice(at + 1))))) {
-      throw new CliError(
-        `port ${address.slice(at + 1)} for server ${id} is in use`,
-        'stop what listens there, or choose other ports with --base-port',
-      );
-    }
-  }
+  for (const { id, address } of cluster.servers) await checkPort(address, `server ${id}`, '--base-port');
+  for (const address of options.metrics) await checkPort(address, 'metrics', '--metrics-base-port');
+}
+
+async function checkPort(address: string, user: string, flag: string): Promise<void> {
+  const at = address.lastIndexOf(':');
+  if (await isPortFree(address.slice(0, at), Number(address.slice(at + 1)))) return;
+  throw new CliError(
+    `port ${address.slice(at + 1)} for ${user} is in use`,
+    `stop what listens there, or choose other ports with ${flag}`,
+  );
 }
 
 /** Runs until `stopSignal` resolves. */

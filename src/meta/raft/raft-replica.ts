@@ -42,6 +42,7 @@ import { Members } from './members.ts';
 import { type MemberChange, Membership } from './membership.ts';
 import { Pacer } from './pacer.ts';
 import { Proposals } from './proposals.ts';
+import { RaftCounters, type RaftCountersSnapshot } from './raft-counters.ts';
 import { raftStatus } from './raft-status.ts';
 import { ReadRounds } from './read-rounds.ts';
 import { ReadyLoop } from './ready-loop.ts';
@@ -121,6 +122,7 @@ export class RaftReplica implements Replica, RaftReceiver {
   readonly #reads: ReadRounds;
   readonly #waiters = new AppliedWaiters();
   readonly #checks: StateChecks;
+  readonly #counters = new RaftCounters();
   readonly #appliedListeners: ((batch: readonly Applied[]) => void)[] = [];
   readonly #stopSignal = new AbortController();
   #phase: 'new' | 'starting' | 'running' | 'stopping' | 'stopped' = 'new';
@@ -260,6 +262,8 @@ export class RaftReplica implements Replica, RaftReceiver {
       log,
       applier,
       failpoint,
+      timers,
+      logWrites: this.#counters.logWrites,
       hooks: {
         ...storageHooks('log'),
         onReady: (ready) => this.#onReady(ready),
@@ -429,6 +433,10 @@ export class RaftReplica implements Replica, RaftReceiver {
     return raftStatus(core.status(), state.applied.index, this.#checks.status());
   }
 
+  counters(): RaftCountersSnapshot {
+    return this.#counters.snapshot();
+  }
+
   /**
    * Resolves with the index of the change once it is in force, and stays so without those who left it, or at once with 0 for a transfer, which is tried for an election timeout.
    * Throws NotLeaderError, which for a change leaves its fate open, MemberChangeRefusedError, MemberChangeLaterError.
@@ -519,6 +527,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     if (ready.hardState !== undefined) this.#commit = ready.hardState.commit;
     this.#pacer.onCommit(this.#commit);
     if (ready.softState !== undefined) this.#leaderId = ready.softState.leader;
+    this.#counters.onReady(role, term, this.#leaderId);
     this.#reads.onReadStates(ready.readStates, () => new NotLeaderError(this.leader()));
   }
 

@@ -1,9 +1,11 @@
 import { FsError } from '../../base/errno.ts';
 import { COMMIT_MARK_LAG_MAX } from '../../base/limits.ts';
+import type { LatencyHistogram } from '../../base/request-stats.ts';
 import { mayPrecedePersistence } from '../../core/raft/messages.ts';
 import type { RawNode } from '../../core/raft/raw-node.ts';
 import type { HardState, Ready } from '../../core/raft/types.ts';
 import { EntryType, type RaftEntry, type RaftMessage } from '../../gen/ringfs/v1/raft.ts';
+import type { Clock } from '../../ports/clock.ts';
 import type { Applier } from './applier.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { RaftLogStore } from './log-store.ts';
@@ -22,6 +24,9 @@ export interface ReadyLoopComponents {
   readonly log: RaftLogStore;
   readonly applier: Applier;
   readonly failpoint: Failpoint;
+  readonly timers: Pick<Clock, 'nowMs'>;
+  /** Told how long each synced write took. */
+  readonly logWrites: LatencyHistogram;
   readonly hooks: ReadyLoopHooks;
 }
 
@@ -141,7 +146,7 @@ export class ReadyLoop {
   }
 
   async #persist(ready: Ready, hardState: HardState): Promise<void> {
-    const { log, hooks } = this.#components;
+    const { log, hooks, timers, logWrites } = this.#components;
     const changed = hardState.term !== log.hardState.term || hardState.votedFor !== log.hardState.votedFor;
     // The commit index on disk is only a hint for the next start, which finds out anyway: not worth a row with every entry. An
     // empty entry takes it along: a majority that has one knows, also after a power loss, which members there are before it.
@@ -152,7 +157,9 @@ export class ReadyLoop {
     for (;;) {
       try {
         if (failed) await log.reopen();
+        const startMs = timers.nowMs();
         await log.append(ready.entries, write, { sync: true });
+        logWrites.note(timers.nowMs() - startMs);
         if (failed) hooks.onSpace();
         return;
       } catch (error) {

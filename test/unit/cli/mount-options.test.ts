@@ -18,6 +18,7 @@ const DEFAULTS = {
   log: undefined,
   logLevel: 'info',
   logFormat: 'auto',
+  metricsListen: undefined,
 };
 
 describe('mount options', () => {
@@ -25,7 +26,7 @@ describe('mount options', () => {
 
   it('are all read', () => {
     const text =
-      'driver=devfuse,cache=1G,timeout=5,noallow_other,ro,nosuid,nodev,noexec,locks=local,followers=off,log=a/b.log,log_level=debug,log_format=json';
+      'driver=devfuse,cache=1G,timeout=5,noallow_other,ro,nosuid,nodev,noexec,locks=local,followers=off,log=a/b.log,log_level=debug,log_format=json,metrics_listen=[::1]:7480';
     assert.deepEqual(parseMountOptions(text), {
       driver: 'devfuse',
       cacheBytes: 1 << 30,
@@ -40,6 +41,7 @@ describe('mount options', () => {
       log: path.resolve('a/b.log'),
       logLevel: 'debug',
       logFormat: 'json',
+      metricsListen: '[::1]:7480',
     });
   });
 
