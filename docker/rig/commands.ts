@@ -14,6 +14,8 @@ export class CommandError extends Error {
   }
 }
 
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 /** Runs a command to its end. Throws CommandError with what it printed. */
 export async function sh(command: string, ...args: readonly string[]): Promise<string> {
   try {

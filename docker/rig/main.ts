@@ -14,6 +14,7 @@ import { Command } from 'commander';
 import { chaos } from './chaos.ts';
 import { checkMachine, RigError } from './checks.ts';
 import type { ClusterSpec } from './cluster.ts';
+import { messageOf } from './commands.ts';
 import { DockerBackend } from './docker-backend.ts';
 import { NetnsBackend } from './netns-backend.ts';
 import { drawTimeline } from './picture.ts';
@@ -35,7 +36,6 @@ interface Flags {
 }
 
 const CHAOS = 'chaos';
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function chosen(names: readonly string[], flags: Flags): readonly Scenario[] {
   if (names.length === 0) return SCENARIOS;

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { readdir, writeFile } from 'node:fs/promises';
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { type FileHandle, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Backend, Build } from './backend.ts';
@@ -237,15 +237,15 @@ export class Rig {
   }
 
   /** Fills the volume of a server. Returns how to free it again. */
-  fillVolume(server: string): () => void {
+  async fillVolume(server: string): Promise<() => Promise<void>> {
     const ballast = path.join(this.dataOf(server), 'ballast');
-    const fd = openSync(ballast, 'w');
+    const file = await open(ballast, 'w');
     try {
-      for (const size of [1 << 20, 1 << 12]) writeUntilFull(fd, Buffer.alloc(size));
+      for (const size of [1 << 20, 1 << 12]) await writeUntilFull(file, Buffer.alloc(size));
     } finally {
-      closeSync(fd);
+      await file.close();
     }
-    return () => rmSync(ballast);
+    return () => rm(ballast);
   }
 
   /** From now on nothing that `from` sends reaches `to`. The other direction still works. Returns how to take it back. */
@@ -318,9 +318,9 @@ export class Rig {
   }
 }
 
-function writeUntilFull(fd: number, bytes: Uint8Array): void {
+async function writeUntilFull(file: FileHandle, bytes: Uint8Array): Promise<void> {
   try {
-    for (;;) writeSync(fd, bytes);
+    for (;;) await file.write(bytes);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
   }

@@ -1,6 +1,6 @@
 import { seededRandom } from '../../src/base/random.ts';
 import { CLUSTER_DEFAULT, type ClusterSpec } from './cluster.ts';
-import { until } from './commands.ts';
+import { messageOf, until } from './commands.ts';
 import type { Rig } from './rig.ts';
 import { type Scenario, type Span, Stage, type TimelineEntry } from './scenario.ts';
 import { type Second, type Verdict, Workload } from './workload.ts';
@@ -11,6 +11,7 @@ const WARM_UP_MS = 120_000;
 /** Work after everything was mended. */
 const AFTER_SECONDS = 3;
 const WHOLE_MS = 300_000;
+const FSCK_MS = 120_000;
 
 export interface Report {
   readonly scenario: string;
@@ -32,6 +33,20 @@ export interface RunOptions {
   readonly logs: string | undefined;
 }
 
+/** Every copy of every block must be there and good: what the servers say of themselves is not taken for it. */
+async function withFsck(rig: Rig, verdict: Verdict): Promise<Verdict> {
+  let found = '';
+  try {
+    await until('fsck finds nothing wrong', FSCK_MS, async () => {
+      found = await rig.operate(rig.metas, 'fsck').then(() => '', messageOf);
+      return found === '';
+    });
+    return verdict;
+  } catch {
+    return { ...verdict, wrong: [...verdict.wrong, `fsck: ${found}`] };
+  }
+}
+
 /** Runs one scenario on a rig of its own. Rejects when the scenario could not be carried out; a lost byte is in the report. */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Report> {
   const { open, scale, seed, logs } = options;
@@ -45,7 +60,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     if (scenario.marksSpans === true) await scenario.run(stage);
     else await stage.during(scenario.name, () => scenario.run(stage), WHOLE_MS);
     await stage.hold(AFTER_SECONDS);
-    const verdict = await begun.finish();
+    const verdict = await withFsck(rig, await begun.finish());
     const { timeline, spans } = stage;
     const wholeAfterMs = Math.max(0, ...spans.map((span) => span.wholeMs - span.mendedMs));
     const { seconds } = begun;

@@ -192,6 +192,7 @@ export class Workload {
   }
 
   #count({ what, ms, kind }: Extract<WorkerEvent, { kind: 'done' | 'failed' }>): void {
+    if (this.#finishing) return;
     const at = Math.floor(this.elapsedMs / 1000);
     while (this.seconds.length <= at) this.seconds.push({ done: 0, failed: 0, longestMs: 0 });
     const second = this.seconds[at]!;

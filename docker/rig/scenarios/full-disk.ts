@@ -6,12 +6,12 @@ export const fullDisk: Scenario = {
   cluster: { volumeMegabytes: 512 },
   async run(stage) {
     const leader = await stage.leader();
-    const free = stage.rig.fillVolume(leader);
+    const free = await stage.rig.fillVolume(leader);
     stage.note(`filled the volume of the leader, ${leader}`);
     await stage.hold(10);
     const { leader: now } = await stage.rig.status();
     stage.note(now === leader ? `${leader} still leads` : `${now ?? 'nobody'} leads`);
-    free();
+    await free();
     stage.note('freed it');
   },
 };
