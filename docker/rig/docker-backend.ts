@@ -32,8 +32,9 @@ export class DockerBackend implements Backend {
     this.root = root;
   }
 
-  /** Builds the images of this clone. Once is enough for any number of clusters. */
-  static async buildImages(): Promise<void> {
+  /** Builds the images of this clone; once is enough for any number of clusters. Throws when another rig runs. */
+  static async prepare(): Promise<void> {
+    await refuseOtherRig();
     await sh('sh', path.join(CLONE, 'docker/rig-image.sh'));
     await sh('sh', '-c', `printf '%s' "$1" | docker build -q -t ${IMAGES.next} -`, 'sh', NEXT_IMAGE);
   }

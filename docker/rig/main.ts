@@ -103,7 +103,7 @@ function list(): void {
 
 async function opener(form: Rig['form']): Promise<RunOptions['open']> {
   if (form === 'docker') {
-    await DockerBackend.buildImages();
+    await DockerBackend.prepare();
     return (spec: ClusterSpec) => Rig.open((root) => new DockerBackend(root), spec);
   }
   return (spec: ClusterSpec) => Rig.open((root) => new NetnsBackend(root), spec);
