@@ -81,7 +81,8 @@ export async function startMount(
       timers,
       random,
       logger,
-      nodes: async () => blockAddresses(await meta.topology()),
+      nodes: async () => livingOf(await meta.topology()),
+      everyNode: async () => addressesOf((await meta.topology()).blockNodes),
       seenIndex: () => meta.seenIndex(),
     },
     {
@@ -121,13 +122,18 @@ export async function startMount(
   };
 }
 
-function blockAddresses(topology: {
-  blockNodes: readonly { info?: { address: string } | undefined; alive: boolean }[];
-}): readonly string[] {
-  const addressesOf = (nodes: typeof topology.blockNodes): string[] =>
-    nodes.flatMap((node) => (node.info === undefined ? [] : [node.info.address]));
-  const alive = addressesOf(topology.blockNodes.filter((node) => node.alive));
-  return alive.length > 0 ? alive : addressesOf(topology.blockNodes);
+type BlockNodes = readonly {
+  readonly info?: { readonly address: string } | undefined;
+  readonly alive: boolean;
+}[];
+
+function addressesOf(nodes: BlockNodes): readonly string[] {
+  return nodes.flatMap((node) => (node.info === undefined ? [] : [node.info.address]));
+}
+
+function livingOf({ blockNodes }: { readonly blockNodes: BlockNodes }): readonly string[] {
+  const alive = addressesOf(blockNodes.filter((node) => node.alive));
+  return alive.length > 0 ? alive : addressesOf(blockNodes);
 }
 
 async function chooseDriver(wanted: MountOptions['driver']): Promise<'devfuse' | 'fuse-native'> {

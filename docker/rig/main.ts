@@ -2,18 +2,24 @@
  * Breaks machines of a cluster while two mounts work on it, and says what the work saw.
  *
  *     npm run rig -- [--list] [--docker|--netns] [--json FILE] [scenario...]
+ *     npm run rig -- chaos --minutes N --seed S [--picture FILE]
  *
  * Without names all scenarios run. The exit status is 1 when anything acknowledged was lost or anything was wrong, 2 when the rig
  * could not be built or a scenario not be carried out.
  */
 import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import Table from 'cli-table3';
 import { Command } from 'commander';
-import { sh } from './commands.ts';
-import { DockerRig } from './docker-rig.ts';
-import { NetnsRig } from './netns-rig.ts';
-import type { Rig } from './rig.ts';
-import { type Report, runScenario } from './run-scenario.ts';
+import { chaos } from './chaos.ts';
+import { checkMachine, RigError } from './checks.ts';
+import type { ClusterSpec } from './cluster.ts';
+import { messageOf } from './commands.ts';
+import { DockerBackend } from './docker-backend.ts';
+import { NetnsBackend } from './netns-backend.ts';
+import { drawTimeline } from './picture.ts';
+import { Rig } from './rig.ts';
+import { type Report, type RunOptions, runScenario } from './run-scenario.ts';
 import type { Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 
@@ -22,16 +28,19 @@ interface Flags {
   readonly docker?: boolean;
   readonly netns?: boolean;
   readonly json?: string;
+  readonly logs?: string;
+  readonly picture?: string;
   readonly scale: string;
+  readonly seed?: string;
+  readonly minutes: string;
 }
 
-class RigError extends Error {}
+const CHAOS = 'chaos';
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-function chosen(names: readonly string[]): readonly Scenario[] {
+function chosen(names: readonly string[], flags: Flags): readonly Scenario[] {
   if (names.length === 0) return SCENARIOS;
   return names.map((name) => {
+    if (name === CHAOS) return chaos(positive(flags.minutes, '--minutes'), seedOf(flags));
     const scenario = SCENARIOS.find((one) => one.name === name);
     if (scenario === undefined)
       throw new RigError(`there is no scenario ${name}; see: npm run rig -- --list`);
@@ -39,34 +48,16 @@ function chosen(names: readonly string[]): readonly Scenario[] {
   });
 }
 
-/** Programs and the packages that have them. Docker and what it needs is looked after by engine.sh. */
-const DOCKER_PROGRAMS = { nsenter: 'util-linux' };
-const NETNS_PROGRAMS = {
-  ...DOCKER_PROGRAMS,
-  ip: 'iproute2',
-  iptables: 'iptables',
-  flock: 'util-linux',
-  git: 'git',
-  sqlite3: 'sqlite3',
-};
+function positive(text: string, what: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) throw new RigError(`${what} ${text}: a number above 0`);
+  return value;
+}
 
-/** Says what is missing before anything is begun. */
-async function checkMachine(programs: Readonly<Record<string, string>>): Promise<void> {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) {
-    throw new RigError(
-      'the machines of the rig are cut off from each other as root on Linux: run it as root',
-    );
-  }
-  await sh('test', '-c', '/dev/fuse').catch(() => {
-    throw new RigError(
-      'there is no /dev/fuse: load the fuse module, or give the container --device /dev/fuse',
-    );
-  });
-  const missing: string[] = [];
-  for (const [command, name] of Object.entries(programs)) {
-    await sh('sh', '-c', `command -v ${command}`).catch(() => missing.push(name));
-  }
-  if (missing.length > 0) throw new RigError(`missing programs: apt-get install ${missing.join(' ')}`);
+function seedOf({ seed }: Flags): number {
+  if (seed === undefined) return Math.floor(Math.random() * 0x1_0000_0000);
+  if (!/^\d{1,10}$/.test(seed)) throw new RigError(`--seed ${seed}: a whole number`);
+  return Number(seed);
 }
 
 function seconds(ms: number | null): string {
@@ -104,23 +95,39 @@ function print(reports: readonly Report[]): void {
   }
 }
 
+function list(): void {
+  for (const { name, summary } of SCENARIOS) process.stdout.write(`${name.padEnd(20)} ${summary}\n`);
+  const summary = 'a random mixture of the others for --minutes N; the same for the same --seed S';
+  process.stdout.write(`${CHAOS.padEnd(20)} ${summary}\n`);
+}
+
+async function opener(form: Rig['form']): Promise<RunOptions['open']> {
+  if (form === 'docker') {
+    await DockerBackend.prepare();
+    return (spec: ClusterSpec) => Rig.open((root) => new DockerBackend(root), spec);
+  }
+  return (spec: ClusterSpec) => Rig.open((root) => new NetnsBackend(root), spec);
+}
+
 async function main(names: readonly string[], flags: Flags): Promise<number> {
   if (flags.list === true) {
-    for (const { name, summary } of SCENARIOS) process.stdout.write(`${name.padEnd(20)} ${summary}\n`);
+    list();
     return 0;
   }
-  const scenarios = chosen(names);
-  const scale = Number(flags.scale);
-  if (!(scale > 0)) throw new RigError(`--scale ${flags.scale}: a number above 0`);
+  const scenarios = chosen(names, flags);
+  const scale = positive(flags.scale, '--scale');
+  const seed = seedOf(flags);
   if (flags.docker === true && flags.netns === true) throw new RigError('--docker or --netns, not both');
-  await checkMachine(flags.docker === true ? DOCKER_PROGRAMS : NETNS_PROGRAMS);
-  const open = (): Promise<Rig> =>
-    flags.docker === true ? DockerRig.open() : NetnsRig.open({ servers: 3, mounts: 2 });
+  const form = flags.docker === true ? 'docker' : 'netns';
+  const clocks = scenarios.some(({ cluster }) => cluster?.clocks === true);
+  await checkMachine({ form, clocks });
+  const open = await opener(form);
   const reports: Report[] = [];
   let undone = 0;
   for (const scenario of scenarios) {
+    const logs = flags.logs === undefined ? undefined : path.join(flags.logs, scenario.name);
     try {
-      const report = await runScenario(scenario, open, scale);
+      const report = await runScenario(scenario, { open, scale, seed, logs });
       reports.push(report);
       for (const { atMs, what } of report.timeline)
         process.stdout.write(`${scenario.name} ${seconds(atMs)}: ${what}\n`);
@@ -131,18 +138,24 @@ async function main(names: readonly string[], flags: Flags): Promise<number> {
   }
   print(reports);
   if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(reports, null, 2)}\n`);
+  const [last] = reports.slice(-1);
+  if (flags.picture !== undefined && last !== undefined) writeFileSync(flags.picture, drawTimeline(last));
   if (reports.some(({ verdict }) => verdict.wrong.length > 0)) return 1;
   return undone > 0 ? 2 : 0;
 }
 
 const program = new Command('rig')
   .description('breaks machines of a RingFS cluster while two mounts work on it, and says what the work saw')
-  .argument('[scenario...]', 'which; all when none is named')
+  .argument('[scenario...]', `which; all when none is named. ${CHAOS}: a random mixture of them`)
   .option('--list', 'print the scenarios')
   .option('--docker', 'containers')
   .option('--netns', 'processes in network namespaces (the default)')
   .option('--scale <factor>', 'stretches every wait', '1')
+  .option('--seed <number>', 'chooses machines, and what chaos does (default: another one each time)')
+  .option('--minutes <number>', 'how long chaos lasts', '10')
   .option('--json <file>', 'write the reports there as well')
+  .option('--picture <file>', 'draw what was done and what the work saw there, as SVG; of the last scenario')
+  .option('--logs <directory>', 'keep what all machines say there')
   .action(async (names: string[], flags: Flags) => {
     process.exitCode = await main(names, flags);
   });

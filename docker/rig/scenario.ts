@@ -1,30 +1,50 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Random } from '../../src/base/random.ts';
+import type { ClusterSpec } from './cluster.ts';
 import { until } from './commands.ts';
 import type { ClusterStatus, Rig } from './rig.ts';
+import type { Workload } from './workload.ts';
 
 const WAIT_MS = 120_000;
 
-/** What a scenario does is written down with its moment, in milliseconds since it began. */
+/** What a scenario does is written down with its moment, in milliseconds since the work began. */
 export interface TimelineEntry {
   readonly atMs: number;
   readonly what: string;
 }
 
+/** Something was broken, or not whole yet. */
+export interface Span {
+  readonly what: string;
+  readonly fromMs: number;
+  readonly mendedMs: number;
+  readonly wholeMs: number;
+}
+
+export interface StageOptions {
+  /** Stretches every wait. */
+  readonly scale: number;
+  /** Chooses which machine it hits where several would do. */
+  readonly random: Random;
+}
+
 /** What a scenario works with while the workload runs. */
 export class Stage {
   readonly rig: Rig;
-  readonly timeline: TimelineEntry[] = [];
-  readonly #startMs = performance.now();
-  readonly #scale: number;
+  readonly workload: Workload;
+  readonly timeline: TimelineEntry[];
+  readonly spans: Span[] = [];
+  readonly #options: StageOptions;
 
-  /** `scale` stretches every wait. */
-  constructor(rig: Rig, scale: number) {
+  constructor(rig: Rig, workload: Workload, options: StageOptions, timeline: TimelineEntry[] = []) {
     this.rig = rig;
-    this.#scale = scale;
+    this.workload = workload;
+    this.timeline = timeline;
+    this.#options = options;
   }
 
   get elapsedMs(): number {
-    return Math.round(performance.now() - this.#startMs);
+    return this.workload.elapsedMs;
   }
 
   note(what: string): void {
@@ -33,7 +53,14 @@ export class Stage {
 
   /** Leaves things as they are for a while. */
   async hold(seconds: number): Promise<void> {
-    await sleep(seconds * 1000 * this.#scale);
+    await sleep(seconds * 1000 * this.#options.scale);
+  }
+
+  /** One of several that would do. */
+  some(names: readonly string[]): string {
+    const name = names[this.#options.random.below(names.length)];
+    if (name === undefined) throw new Error('this cluster has no such machine');
+    return name;
   }
 
   async leader(): Promise<string> {
@@ -47,7 +74,7 @@ export class Stage {
 
   async followers(): Promise<string[]> {
     const leader = await this.leader();
-    return this.rig.servers.filter((server) => server !== leader);
+    return this.rig.metas.filter((server) => server !== leader);
   }
 
   /** Until another server than this one leads. */
@@ -62,29 +89,63 @@ export class Stage {
 
   /** Until every server is healthy, has applied what the others have, and every block has all its copies. */
   async whole(timeoutMs = WAIT_MS): Promise<void> {
-    await until('the cluster is whole', timeoutMs, async () =>
-      isWhole(await this.rig.status(), this.rig.servers.length),
-    );
+    let missing = '';
+    try {
+      await until('the cluster is whole', timeoutMs, async () => {
+        missing = missingIn(await this.rig.status(), this.rig.servers);
+        return missing === '';
+      });
+    } catch (error) {
+      throw new Error(`${(error as Error).message}: ${missing}`, { cause: error });
+    }
+  }
+
+  /** Breaks something and mends it, then waits until the cluster is whole. */
+  async during(what: string, run: () => Promise<void>, timeoutMs?: number): Promise<Span> {
+    const fromMs = this.elapsedMs;
+    await run();
+    const mendedMs = this.elapsedMs;
+    await this.whole(timeoutMs);
+    this.note('the cluster is whole');
+    const span = { what, fromMs, mendedMs, wholeMs: this.elapsedMs };
+    this.spans.push(span);
+    return span;
+  }
+
+  /** Mounts again what was killed, and has the work of those go on whose programs died with it. */
+  async remount(mount: string): Promise<void> {
+    await this.rig.start(mount);
+    this.workload.revive(mount);
   }
 }
 
 /** How far a replica may be behind while work goes on. */
 const LAG_ENTRIES_MAX = 1_000;
 
-function isWhole({ health, servers }: ClusterStatus, expected: number): boolean {
-  const applied = servers.map(({ raft }) => raft?.appliedIndex ?? 0);
-  return (
-    health === 'ok' &&
-    servers.length === expected &&
-    Math.max(...applied) - Math.min(...applied) <= LAG_ENTRIES_MAX &&
-    servers.every(({ ring }) => ring !== null && ring.underReplicated === 0)
-  );
+/** What keeps the cluster from being whole; empty when nothing does. */
+function missingIn({ servers }: ClusterStatus, expected: readonly string[]): string {
+  const reports = servers.filter(({ id }) => expected.includes(id));
+  for (const id of expected) if (!reports.some((report) => report.id === id)) return `${id} is not there`;
+  for (const { id, health, detail, ring } of reports) {
+    if (health !== 'ok') return `${id} is ${health} ${detail}`;
+    if (ring === null) return `${id} is not in the ring`;
+    if (ring.underReplicated > 0) return `${id} misses ${ring.underReplicated} copies`;
+  }
+  const applied = reports.flatMap(({ raft }) => (raft === null ? [] : [raft.appliedIndex]));
+  const lag = Math.max(...applied) - Math.min(...applied);
+  return lag <= LAG_ENTRIES_MAX ? '' : `a replica is ${lag} entries behind`;
 }
 
 export interface Scenario {
   readonly name: string;
   /** One line for `--list`. */
   readonly summary: string;
+  /** What it needs beyond CLUSTER_DEFAULT. */
+  readonly cluster?: Partial<ClusterSpec>;
+  /** How chaos may use it: `servers` one at a time, `mount` beside one of those. Absent: not at all. */
+  readonly chaos?: 'servers' | 'mount';
+  /** It has spans of its own (Stage.during), and is not one itself. */
+  readonly marksSpans?: boolean;
   /** Breaks things and mends them. The workload runs before, meanwhile and after. */
   run(stage: Stage): Promise<void>;
 }

@@ -9,7 +9,7 @@ import type { Acknowledged, NameOperation, NameOutput, ToRead, WorkerEvent } fro
 /** On every mount one of each. */
 const KINDS = ['writer', 'reader', 'appender', 'names', 'committer', 'banker', 'counter'] as const;
 /** Work that is one operation on one file; the rest are programs that make many, one after the other. */
-const SINGLE_OPERATIONS = ['write', 'read', 'append', 'names'] as const;
+const SINGLE_OPERATIONS: readonly string[] = ['write', 'read', 'append', 'names'];
 const ERRORS_TOLD_MAX = 20;
 
 /** How a kind of work fared. */
@@ -39,11 +39,22 @@ export interface Verdict {
   };
 }
 
+/** What the work saw in one second: the operations that ended in it. */
+export interface Second {
+  done: number;
+  failed: number;
+  /** The longest of those that are one operation on one file, in milliseconds. */
+  longestMs: number;
+}
+
 interface Worker {
   readonly mount: string;
   readonly kind: string;
   readonly process: ChildProcess;
   readonly ended: Promise<unknown>;
+  /** An operation on names that it has begun. */
+  underWay: NameOperation | undefined;
+  done: boolean;
 }
 
 /** Work on all mounts of a rig that checks itself, from `start` to `finish`. */
@@ -54,12 +65,17 @@ export class Workload {
   readonly #wrong: string[] = [];
   readonly #errors: string[] = [];
   readonly #history: NameOperation[] = [];
-  readonly #files: [string, string][] = [];
+  readonly #files = new Map<string, string>();
   readonly #records: string[] = [];
   readonly #commits: [string, string][] = [];
   readonly #transfers: string[] = [];
+  readonly seconds: Second[] = [];
+  readonly #startMs = performance.now();
   #counted = 0;
   #maybeCounted = 0;
+  #written = 0;
+  #begun = 0;
+  #finishing = false;
 
   private constructor(rig: Rig) {
     this.#rig = rig;
@@ -77,8 +93,21 @@ export class Workload {
     return Object.values(this.#tallies).reduce((sum, { done }) => sum + done, 0);
   }
 
+  get elapsedMs(): number {
+    return Math.round(performance.now() - this.#startMs);
+  }
+
+  /** Begins anew what died with its machine. */
+  revive(mount: string): void {
+    for (const kind of KINDS) {
+      const works = this.#workers.some((w) => w.mount === mount && w.kind === kind && !w.done);
+      if (!works) this.#begin(mount, kind);
+    }
+  }
+
   /** Ends the work, looks on every mount for all that was acknowledged, and judges. */
   async finish(): Promise<Verdict> {
+    this.#finishing = true;
     for (const { process: child } of this.#workers) child.stdin?.end();
     await Promise.all(this.#workers.map(({ ended }) => ended));
     for (const mount of this.#rig.mounts)
@@ -88,12 +117,16 @@ export class Workload {
 
   /** Ends everything without a verdict. */
   abandon(): void {
+    this.#finishing = true;
     for (const { process: child } of this.#workers) child.kill('SIGKILL');
   }
 
   #begin(mount: string, kind: string): Worker {
-    const child = this.#rig.worker(mount, [kind, `${kind}-${mount}`]);
-    const worker = { mount, kind, process: child, ended: once(child, 'close') };
+    // Each has a name of its own: one that begins anew begins to count anew.
+    const child = this.#rig.worker(mount, [kind, `${kind}-${mount}-${this.#begun++}`]);
+    const ended = once(child, 'close');
+    const worker: Worker = { mount, kind, process: child, ended, underWay: undefined, done: false };
+    child.once('close', () => this.#onEnd(worker));
     // A worker that is killed with its machine has nobody to write to.
     child.stdin?.on('error', () => undefined);
     const lines = createInterface({ input: child.stdout! });
@@ -109,7 +142,15 @@ export class Workload {
     if (code !== 0) this.#wrong.push(`${kind} on ${mount} could not be done`);
   }
 
-  #onEvent({ mount, kind }: Worker, event: WorkerEvent): void {
+  /** What it had under way may have taken effect. */
+  #onEnd(worker: Worker): void {
+    worker.done = true;
+    if (worker.underWay !== undefined) this.#history.push(worker.underWay);
+    if (worker.kind === 'counter' && !this.#finishing) this.#maybeCounted++;
+  }
+
+  #onEvent(worker: Worker, event: WorkerEvent): void {
+    const { mount, kind } = worker;
     switch (event.kind) {
       case 'done':
       case 'failed':
@@ -121,7 +162,14 @@ export class Workload {
       case 'acknowledged':
         this.#onAcknowledged(mount, kind, event.key, event.value);
         break;
+      case 'forgotten':
+        this.#onForgotten(mount, event.key);
+        break;
+      case 'begun':
+        worker.underWay = event.operation;
+        break;
       case 'history':
+        worker.underWay = undefined;
         this.#history.push(event.operation);
         break;
     }
@@ -131,6 +179,7 @@ export class Workload {
     this.#tallies[event.what] ??= { done: 0, failed: 0, longestMs: 0 };
     const tally = this.#tallies[event.what]!;
     tally.longestMs = Math.max(tally.longestMs, event.ms);
+    this.#count(event);
     if (event.kind === 'done') {
       tally.done++;
       return;
@@ -142,15 +191,33 @@ export class Workload {
     if (event.what.startsWith('check')) this.#wrong.push(`${mount}: ${event.what} failed: ${event.error}`);
   }
 
+  #count({ what, ms, kind }: Extract<WorkerEvent, { kind: 'done' | 'failed' }>): void {
+    if (this.#finishing) return;
+    const at = Math.floor(this.elapsedMs / 1000);
+    while (this.seconds.length <= at) this.seconds.push({ done: 0, failed: 0, longestMs: 0 });
+    const second = this.seconds[at]!;
+    second[kind]++;
+    if (SINGLE_OPERATIONS.includes(what)) second.longestMs = Math.max(second.longestMs, ms);
+  }
+
+  #tellReaders(mount: string, line: ToRead): void {
+    for (const reader of this.#workers) {
+      if (reader.kind !== 'reader' || reader.mount === mount || reader.process.stdin?.writable !== true)
+        continue;
+      reader.process.stdin.write(`${JSON.stringify(line)}\n`);
+    }
+  }
+
+  #onForgotten(mount: string, key: string): void {
+    this.#files.delete(key);
+    this.#tellReaders(mount, { path: key, sha256: null });
+  }
+
   #onAcknowledged(mount: string, kind: string, key: string, value: string): void {
     if (kind === 'writer') {
-      this.#files.push([key, value]);
-      const line: ToRead = { path: key, sha256: value };
-      for (const reader of this.#workers) {
-        if (reader.kind !== 'reader' || reader.mount === mount || reader.process.stdin?.writable !== true)
-          continue;
-        reader.process.stdin.write(`${JSON.stringify(line)}\n`);
-      }
+      this.#files.set(key, value);
+      this.#written++;
+      this.#tellReaders(mount, { path: key, sha256: value });
     } else if (kind === 'appender') this.#records.push(key);
     else if (kind === 'committer') this.#commits.push([key, value]);
     else if (kind === 'banker') this.#transfers.push(key);
@@ -159,7 +226,7 @@ export class Workload {
 
   #acknowledged(): Acknowledged {
     return {
-      files: this.#files,
+      files: [...this.#files],
       records: this.#records,
       commits: this.#commits,
       transfers: this.#transfers,
@@ -176,11 +243,7 @@ export class Workload {
       failed: tallies.reduce((sum, { failed }) => sum + failed, 0),
       longestStallMs: Math.max(0, ...SINGLE_OPERATIONS.map((what) => this.#tallies[what]?.longestMs ?? 0)),
       acknowledged:
-        this.#files.length +
-        this.#records.length +
-        this.#commits.length +
-        this.#transfers.length +
-        this.#counted,
+        this.#written + this.#records.length + this.#commits.length + this.#transfers.length + this.#counted,
       wrong: [...this.#wrong, ...linearizability.violations],
       errors: this.#errors,
       work: this.#tallies,

@@ -35,6 +35,8 @@ export interface BlockClientComponents {
   readonly logger: Logger;
   /** Addresses (host:port) of the block nodes, the living ones if that is known: from the meta cluster's topology. */
   readonly nodes: () => Promise<readonly string[]>;
+  /** Also those that seem dead: the meta cluster may not hear of a node that clients reach. Default: as `nodes`. */
+  readonly everyNode?: () => Promise<readonly string[]>;
   /** MetaService.seenIndex of the service whose commits name the blocks. */
   readonly seenIndex: () => number;
 }
@@ -94,7 +96,11 @@ export class BlockClient implements BlockService {
     );
     const parts = { connections: this.#connections, ring: this.#ring, timers, random, logger, seenIndex };
     this.#put = new BlockPut(parts);
-    this.#get = new BlockGet(parts, { hedgeDelayMs: options.hedgeDelayMs ?? HEDGE_DELAY_MS_DEFAULT });
+    const everyNode = components.everyNode ?? components.nodes;
+    this.#get = new BlockGet(
+      { ...parts, everyNode },
+      { hedgeDelayMs: options.hedgeDelayMs ?? HEDGE_DELAY_MS_DEFAULT },
+    );
     this.#cache = new BlockCache(options.cacheBytes ?? BLOCK_CACHE_BYTES_DEFAULT);
     this.#getSlots = new Semaphore(options.concurrency ?? GETS_IN_FLIGHT_MAX);
   }

@@ -18,6 +18,8 @@ export interface BlockGetComponents {
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;
+  /** See BlockClientComponents. */
+  readonly everyNode: () => Promise<readonly string[]>;
 }
 
 /** What one node had. `bad`: it answered, and has no good copy. `failed`: it did not answer. */
@@ -74,8 +76,12 @@ export class BlockGet {
       const cause = second.cause ?? first.cause;
       const asked = first.bad.length + second.bad.length;
       if (first.failed + second.failed === 0 && asked > 0 && round > 1) {
-        this.#c.logger.error({ block: id, nodes: asked, err: cause }, 'no node has a good copy of a block');
-        throw new FsError('EIO', `no good copy of block ${id}`, { cause });
+        const { good, failed } = await this.#askSilent(id, key, [...owners, ...others], deadline);
+        if (good !== undefined) return { data: good, bad: [] };
+        if (failed === 0) {
+          this.#c.logger.error({ block: id, nodes: asked, err: cause }, 'no node has a good copy of a block');
+          throw new FsError('EIO', `no good copy of block ${id}`, { cause });
+        }
       }
       await deadline.sleep(backoff.nextMs(), cause);
     }
@@ -99,6 +105,22 @@ export class BlockGet {
   ): Promise<readonly string[]> {
     const all = [...fresh, ...(await this.#c.ring.nodes(deadline))];
     return [...new Set(all)].filter((address) => !asked.includes(address));
+  }
+
+  /** Those that the meta cluster does not hear of. One that is cut off from it may have taken the block, as the only one. */
+  async #askSilent(
+    id: BlockId,
+    key: Uint8Array,
+    asked: readonly string[],
+    deadline: Deadline,
+  ): Promise<Round> {
+    const everyNode = await deadline.race(this.#c.everyNode());
+    return await this.#askAll(
+      id,
+      key,
+      everyNode.filter((address) => !asked.includes(address)),
+      deadline,
+    );
   }
 
   /** Living nodes before dead ones, idle before busy ones, and the rest by the block, so that load spreads. */

@@ -10,7 +10,7 @@ import type { InodeChange } from '../ports/meta-service.ts';
  */
 export class KernelCache {
   readonly #lookups = new Map<number, number>();
-  /** In order of use, oldest first. An inode that is not here has no pages worth keeping. */
+  /** In order of use, oldest first. An inode that is not here has no pages worth keeping at an open(2); it may have some. */
   readonly #pages = new Map<number, number>();
   #listener: ((invalidations: readonly CacheInvalidation[]) => void) | undefined;
   #told: (() => Promise<void>) | undefined;
@@ -76,12 +76,13 @@ export class KernelCache {
     if (invalidations.length > 0) this.#listener?.(invalidations);
   }
 
-  /** Anything may have changed. */
+  /**
+   * Anything may have changed. Whoever has had a file open since before the last time has read pages of it again that `#pages` does not
+   * know of, so all files' are dropped.
+   */
   changedAll(): void {
     const invalidations: CacheInvalidation[] = [{ ino: ROOT_INO, data: false }];
-    for (const ino of this.#lookups.keys()) {
-      invalidations.push({ ino: ino as Ino, data: this.#pages.has(ino) });
-    }
+    for (const ino of this.#lookups.keys()) invalidations.push({ ino: ino as Ino, data: true });
     this.#pages.clear();
     this.#listener?.(invalidations);
   }

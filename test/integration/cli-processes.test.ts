@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -69,6 +70,33 @@ describe('ringfs processes', () => {
     ...['server', '--id', 's1', '--listen', `127.0.0.1:${port}`, '--peers', `s1=127.0.0.1:${port}`],
     ...['--data', path.join(dir, 's1'), '--log-format', 'json'],
   ];
+
+  it('a command ends when it has answered, also while it still connects to a machine that drops all packets', async () => {
+    // A listener that accepts nothing: what does not fit into its queue is dropped, as by a machine that is gone.
+    const program =
+      "require('net').createServer().listen(0, '127.0.0.1', 1, function () { console.log(this.address().port) })";
+    const deaf = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const sockets: net.Socket[] = [];
+    try {
+      const [line] = (await once(deaf.stdout, 'data')) as [Buffer];
+      deaf.kill('SIGSTOP');
+      const port = Number(line.toString());
+      const connect = (): Promise<string> => {
+        const socket = net.connect(port, '127.0.0.1');
+        sockets.push(socket);
+        socket.on('error', () => {});
+        return new Promise((resolve) => socket.once('close', () => resolve('the connection was given up')));
+      };
+      const filling = Array.from({ length: 4 }, connect);
+      const status = start('status', `127.0.0.1:${port}`);
+      // The kernel gives up a connection that began before sooner than any that the command begins.
+      assert.equal(await Promise.race([status.exited, ...filling]), 1);
+      assert.match(status.stderr, /no server answers/);
+    } finally {
+      deaf.kill('SIGKILL');
+      for (const socket of sockets) socket.destroy();
+    }
+  });
 
   it('a server prints one line when it is ready, listens where it was told to, and ends with SIGTERM', async () => {
     const port = await freePorts(1);

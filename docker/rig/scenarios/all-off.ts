@@ -3,6 +3,7 @@ import type { Scenario } from '../scenario.ts';
 export const allOff: Scenario = {
   name: 'all-off',
   summary: 'all servers are killed at once, and started again',
+  chaos: 'servers',
   async run(stage) {
     await Promise.all(stage.rig.servers.map((server) => stage.rig.kill(server)));
     stage.note('killed all servers');

@@ -3,6 +3,7 @@ import type { Scenario } from '../scenario.ts';
 export const killLeader: Scenario = {
   name: 'kill-leader',
   summary: 'the leader is killed with SIGKILL, and comes back',
+  chaos: 'servers',
   async run(stage) {
     const leader = await stage.leader();
     await stage.rig.kill(leader);

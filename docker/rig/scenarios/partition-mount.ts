@@ -4,13 +4,14 @@ import type { Scenario } from '../scenario.ts';
 export const partitionMount: Scenario = {
   name: 'partition-mount',
   summary: 'a mount is cut off from the leader only',
+  chaos: 'mount',
   async run(stage) {
     const leader = await stage.leader();
-    const [mount] = stage.rig.mounts;
-    await partition(stage.rig, [mount!], [leader]);
+    const mount = stage.some(stage.rig.mounts);
+    const mend = await partition(stage.rig, [mount], [leader]);
     stage.note(`cut ${mount} off from the leader, ${leader}`);
     await stage.hold(10);
-    await stage.rig.heal();
+    await mend();
     stage.note('healed');
   },
 };

@@ -1,11 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { emit, type Inbox, told } from './emit.ts';
 
 const PAUSE_MS = 20;
 const FILE_BYTES_MAX = 300_000;
+/** A writer keeps so many of its files. Those before are removed, some time after it has said so. */
+const FILES_KEPT = 300;
+const FORGOTTEN_BEFORE = 50;
 
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -25,6 +28,9 @@ export async function writer(directory: string, name: string, inbox: Inbox): Pro
       return true;
     });
     if (written === true) emit({ kind: 'acknowledged', key: file, value: sha256(bytes) });
+    if (n >= FILES_KEPT) emit({ kind: 'forgotten', key: `${name}-${n - FILES_KEPT}` });
+    const old = n - FILES_KEPT - FORGOTTEN_BEFORE;
+    if (old >= 0) await told('unlink', () => rm(path.join(directory, `${name}-${old}`), { force: true }));
     await sleep(PAUSE_MS);
   }
 }
@@ -37,7 +43,12 @@ export async function reader(directory: string, _name: string, inbox: Inbox): Pr
       await sleep(PAUSE_MS);
       continue;
     }
-    const bytes = await told('read', () => readFile(path.join(directory, next.path)));
+    const bytes = await told('read', () =>
+      readFile(path.join(directory, next.path)).catch((error: unknown) => {
+        if (inbox.isForgotten(next.path)) return undefined;
+        throw error;
+      }),
+    );
     if (bytes !== undefined && sha256(bytes) !== next.sha256) {
       emit({
         kind: 'wrong',

@@ -64,6 +64,7 @@ export async function names(directory: string, name: string, inbox: Inbox): Prom
         if (error.code !== 'EEXIST') throw new Error(error.code);
       });
       call = nowNs();
+      emit({ kind: 'begun', operation: { directory: epoch, id: `${name}-${n}`, call, ret: call, input } });
       output = await perform(shared, input);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? String(error);

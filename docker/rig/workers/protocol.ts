@@ -9,6 +9,10 @@ export type WorkerEvent =
   | { readonly kind: 'wrong'; readonly what: string; readonly detail: string }
   /** Was acknowledged: from now on it must be there. */
   | { readonly kind: 'acknowledged'; readonly key: string; readonly value: string }
+  /** Will be removed soon, and need not be there any more. */
+  | { readonly kind: 'forgotten'; readonly key: string }
+  /** An operation on names is under way. If the worker dies with its machine, nobody knows whether it took effect. */
+  | { readonly kind: 'begun'; readonly operation: NameOperation }
   | { readonly kind: 'history'; readonly operation: NameOperation };
 
 /** One operation on names, with the moments of its call and return on the machine's monotonic clock, in nanoseconds. */
@@ -37,7 +41,8 @@ export interface NameOutput {
 /** What a worker is told: files that were acknowledged elsewhere, to read them. End of input: finish the operation and end. */
 export interface ToRead {
   readonly path: string;
-  readonly sha256: string;
+  /** Null: it will be removed, and need not be read any more. */
+  readonly sha256: string | null;
 }
 
 /** All that must be there, for the worker that looks for it. */

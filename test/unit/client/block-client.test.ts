@@ -22,7 +22,7 @@ interface Rig {
   readonly logger: RecordingLogger;
 }
 
-function rig(options: Partial<BlockClientOptions> = {}): Rig {
+function rig(options: Partial<BlockClientOptions> = {}, living: readonly string[] = NODES): Rig {
   const timers = new VirtualTimers();
   const ring = new FakeRing(timers, NODES);
   const logger = new RecordingLogger();
@@ -32,7 +32,8 @@ function rig(options: Partial<BlockClientOptions> = {}): Rig {
       timers,
       random: seededRandom(3),
       logger,
-      nodes: async () => [...ring.nodes.keys()],
+      nodes: async () => [...ring.nodes.keys()].filter((address) => living.includes(address)),
+      everyNode: async () => [...ring.nodes.keys()],
       seenIndex: () => 7,
     },
     { clientName: 'test', cacheBytes: 0, ...options },
@@ -279,6 +280,34 @@ describe('get', () => {
     await assert.rejects(timers.resolve(client.get(id)), isError('EIO'));
     assert.ok(timers.nowMs() - started < 1_000);
     ring.network.kill(owners[1]!);
+    await assert.rejects(timers.resolve(client.get(id)), isError('ETIMEDOUT'));
+    await client.close();
+  });
+
+  it('asks a node that the meta cluster does not hear of before a block is given up', async () => {
+    const silent = NODES[3]!;
+    const living = NODES.filter((address) => address !== silent);
+    const { timers, ring, client } = rig({ operationTimeoutMs: 2_000 }, living);
+    const { id, key } = blockIdOf(text('content'));
+    ring.store(silent, key, text('content'));
+    // The ring has lost it as well.
+    ring.script = (body) =>
+      body.$case === 'findOwners'
+        ? Promise.resolve({
+            $case: 'owners' as const,
+            value: {
+              done: true,
+              owners: living
+                .slice(0, 3)
+                .map((address) => ({ nodeId: address, address, position: new Uint8Array(32) })),
+              nextHop: undefined,
+              rangeStart: new Uint8Array(),
+              rangeEnd: new Uint8Array(),
+            },
+          })
+        : undefined;
+    assert.equal(Buffer.from(await timers.resolve(client.get(id))).toString(), 'content');
+    ring.network.kill(silent);
     await assert.rejects(timers.resolve(client.get(id)), isError('ETIMEDOUT'));
     await client.close();
   });

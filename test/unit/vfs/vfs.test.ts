@@ -458,6 +458,15 @@ describe('open', () => {
     a.meta.loseLease();
     assert.ok(a.invalidations.length >= 3);
     assert.equal((await a.vfs.open(ROOT, ino, O_RDONLY)).keepCache, false);
+    // Who has it open reads on between two losses, and gets new pages into the kernel.
+    for (let i = 0; i < 3; i++) {
+      const before = a.invalidations.length;
+      a.meta.loseLease();
+      assert.ok(
+        a.invalidations.slice(before).some((one) => one.ino === ino && one.data),
+        `loss ${i}`,
+      );
+    }
   });
 
   it('truncates with O_TRUNC, also what is not flushed, without storing it', async () => {
