@@ -36,6 +36,8 @@ export class SimMetadata {
   readonly #process: SimProcess;
   #lead: { readonly replica: MemoryReplica; readonly collector: GarbageCollector } | undefined;
   #leaders = 0;
+  /** As of a commit index. */
+  #referenced: { readonly index: number; readonly ids: ReadonlySet<BlockId> } = { index: -1, ids: new Set() };
 
   constructor(components: SimMetadataComponents, options: BlocksOptions) {
     this.#c = components;
@@ -56,7 +58,14 @@ export class SimMetadata {
   }
 
   /** Blocks that files refer to. */
-  referenced(): Set<BlockId> {
+  referenced(): ReadonlySet<BlockId> {
+    if (this.#referenced.index !== this.index) {
+      this.#referenced = { index: this.index, ids: this.#findReferenced() };
+    }
+    return this.#referenced.ids;
+  }
+
+  #findReferenced(): Set<BlockId> {
     const out = new Set<BlockId>();
     for (const [key, value] of this.#fs.machine.store.scanSync(tableRange(TABLE.block))) {
       if (BLOCK.decode(value).refs > 0) out.add(toHex(key.subarray(1)) as BlockId);

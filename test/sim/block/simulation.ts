@@ -68,7 +68,7 @@ class BlocksSimulation {
   readonly #users: SimUser[] = [];
   readonly #metadata: SimMetadata;
   readonly #contents: readonly TestBlock[];
-  readonly #byId: ReadonlyMap<BlockId, TestBlock>;
+  readonly #bytesOf: ReadonlyMap<BlockId, Buffer>;
   readonly #uploads = new Map<BlockId, number>();
   readonly #holdings = new Set<Holding>();
   #sides: ReadonlyMap<string, number> = new Map();
@@ -84,7 +84,7 @@ class BlocksSimulation {
     this.#contents = Array.from({ length: options.contents }, (_, i) =>
       testBlock(seed + i, options.blockBytes + i),
     );
-    this.#byId = new Map(this.#contents.map((block) => [block.id, block]));
+    this.#bytesOf = new Map(this.#contents.map(({ id, data }) => [id, Buffer.from(data)]));
     this.#metadata = new SimMetadata(
       {
         world: this.world,
@@ -169,6 +169,7 @@ class BlocksSimulation {
       () => this.#lacking() === undefined,
       HEAL_MS_MAX,
       () => String(this.#lacking()),
+      WATCH_MS,
     );
     this.counts.healMs = Math.round(this.world.nowMs - startMs);
     this.world.trace('every block is on all its owners');
@@ -195,6 +196,7 @@ class BlocksSimulation {
       () => left() === 0,
       EMPTY_MS_MAX,
       () => `${left()} copies and rows are left of blocks that no file refers to`,
+      WATCH_MS,
     );
   }
 
@@ -206,7 +208,7 @@ class BlocksSimulation {
 
   #hasGood({ disk }: SimNode, id: BlockId): boolean {
     const copy = disk.content.blocks.get(id);
-    return copy !== undefined && Buffer.from(this.#byId.get(id)!.data).equals(copy);
+    return copy !== undefined && this.#bytesOf.get(id)!.equals(copy);
   }
 
   /** Of the blocks that must not be lost, those of which nobody else has a good copy. */
@@ -337,8 +339,11 @@ class BlocksSimulation {
           const process = this.#processes.get(name) ?? dead;
           return { timers: process, run: (action) => process.run(action) };
         },
-        copyRequest: (m: BlockRequest) => BlockRequest.decode(BlockRequest.encode(m).finish()),
-        copyReply: (m: BlockReply) => BlockReply.decode(BlockReply.encode(m).finish()),
+        // Those of the ring, by far the most, are made anew for each message: what was sent is nobody else's any more.
+        copyRequest: (m: BlockRequest) =>
+          m.body?.$case === 'ring' ? m : BlockRequest.decode(BlockRequest.encode(m).finish()),
+        copyReply: (m: BlockReply) =>
+          m.body?.$case === 'ring' ? m : BlockReply.decode(BlockReply.encode(m).finish()),
       },
     );
     network.onDeliver = ({ from, to, kind, body }) => {
