@@ -2,6 +2,12 @@
 
 const HEX: readonly string[] = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'));
 
+/** By character code; 16 for what is no digit. */
+const DIGIT = Uint8Array.from({ length: 128 }, (_, code) => {
+  const digit = '0123456789abcdef'.indexOf(String.fromCharCode(code).toLowerCase());
+  return digit < 0 ? 16 : digit;
+});
+
 export function toHex(bytes: Uint8Array): string {
   let out = '';
   for (const b of bytes) out += HEX[b];
@@ -10,17 +16,16 @@ export function toHex(bytes: Uint8Array): string {
 
 /** Throws RangeError when `hex` is not an even number of hexadecimal digits. */
 export function fromHex(hex: string): Uint8Array {
-  if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex)) throw new RangeError(`not hexadecimal: ${hex}`);
-  const out = new Uint8Array(hex.length / 2);
+  const out = new Uint8Array(hex.length >> 1);
+  let valid = hex.length % 2 === 0;
   for (let i = 0; i < out.length; i++) {
-    out[i] = (hexDigit(hex.charCodeAt(i * 2)) << 4) | hexDigit(hex.charCodeAt(i * 2 + 1));
+    const high = hex.charCodeAt(i * 2);
+    const low = hex.charCodeAt(i * 2 + 1);
+    valid &&= (high | low) < 128 && (DIGIT[high]! | DIGIT[low]!) < 16;
+    out[i] = (DIGIT[high]! << 4) | DIGIT[low]!;
   }
+  if (!valid) throw new RangeError(`not hexadecimal: ${hex}`);
   return out;
-}
-
-/** Of a character that is one: letters have bit 6 set, and 9 more than their low four bits. */
-function hexDigit(code: number): number {
-  return (code & 0xf) + (code >> 6) * 9;
 }
 
 /** Lexicographic order of unsigned bytes: negative, 0 or positive. */

@@ -1,6 +1,6 @@
 import { fromHex, toHex } from '../base/bytes.ts';
 import type { BlockId } from '../base/ids.ts';
-import { type Position, toPosition } from '../core/chord/identifiers.ts';
+import type { Position } from '../core/chord/identifiers.ts';
 import type { ChordBody, ChordReply, ChordRequest, Member } from '../core/chord/types.ts';
 import {
   BlockErrorCode,
@@ -68,7 +68,7 @@ export function blockIdToWire(id: BlockId): Uint8Array {
 export function positionFromWire(bytes: Uint8Array): Position {
   if (bytes.length !== ID_BYTES)
     throw new BlockRequestError(BlockErrorCode.INVALID, 'position is not 32 bytes');
-  return toPosition(toHex(bytes));
+  return toHex(bytes) as Position;
 }
 
 export function memberToWire(member: Member): RingMember {

@@ -167,6 +167,6 @@ export class Leadership {
 }
 
 /** Removed nodes have nothing to delete that anybody counts on. */
-async function servingNodes(registry: BlockNodeRegistry): Promise<BlockNodeState[]> {
+export async function servingNodes(registry: BlockNodeRegistry): Promise<BlockNodeState[]> {
   return (await registry.states()).filter((node) => node.mode !== BlockNodeMode.REMOVED);
 }

@@ -3,6 +3,7 @@ import type { Random } from '../../../src/base/random.ts';
 import type { World } from '../harness/world.ts';
 import type { SimMetadata } from './metadata.ts';
 import type { BlockNetwork, SimNode } from './node.ts';
+import type { SimOperator } from './operator.ts';
 import type { BlocksCounts, BlocksOptions } from './options.ts';
 
 const STEP_MS = 100;
@@ -13,6 +14,7 @@ export interface BlockFaultsComponents {
   readonly counts: BlocksCounts;
   readonly network: BlockNetwork;
   readonly metadata: SimMetadata;
+  readonly operator: SimOperator;
   readonly nodes: () => readonly SimNode[];
   /** A new node, running. */
   readonly addNode: () => void;
@@ -44,6 +46,7 @@ export class BlockFaults {
       restarts: (random) => this.#restart(random),
       joins: () => this.#join(),
       leaves: (random) => this.#leave(random),
+      drains: (random) => this.#drain(random),
       pauses: (random) => this.#pause(random),
       elections: () => this.#c.metadata.elect(),
       diskStalls: (random) => this.#stall(random),
@@ -79,7 +82,7 @@ export class BlockFaults {
   }
 
   #members(): SimNode[] {
-    return this.#c.nodes().filter(({ retired }) => !retired);
+    return this.#c.nodes().filter(({ isMember }) => isMember);
   }
 
   #pick(random: Random): SimNode | undefined {
@@ -134,6 +137,13 @@ export class BlockFaults {
       },
       () => undefined,
     );
+  }
+
+  /** The product says whether that is possible. */
+  #drain(random: Random): void {
+    const node = this.#pick(random);
+    const { operator } = this.#c;
+    if (node !== undefined && operator.running === 0) operator.drain(node, random);
   }
 
   #loseDisk(random: Random): void {

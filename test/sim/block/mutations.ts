@@ -71,6 +71,16 @@ export const BLOCKS_MUTATIONS = {
   },
   /** Nodes delete copies whatever the index of their upload. */
   'delete-without-fence': { metadata: { fence: () => Number.MAX_SAFE_INTEGER } },
+  /** All say at once that they place blocks without the one that drains, that one that it is done, and the others that they have all. */
+  'remove-too-early': {
+    node: {
+      report: ({ drain }) => ({
+        placedAt: Number.MAX_SAFE_INTEGER,
+        drain: drain && { blocksLeft: 0, bytesLeft: 0, done: true },
+      }),
+    },
+    metadata: { copies: (present) => present.map(() => true) },
+  },
   /** Commits do not say how old their uploads are. */
   'commit-without-index': { metadata: { uploadIndex: () => 1e9 } },
 } as const satisfies Readonly<Record<string, BlocksMutation>>;

@@ -8,8 +8,12 @@ export const DEFAULTS = {
   /** Nodes at the beginning, and at most at one time. */
   founders: 5,
   nodes: 7,
-  /** Virtual nodes of each. */
+  /** Virtual nodes of each, and the share of nodes that have twice as many. */
   virtualNodes: 4,
+  big: 0.3,
+  /** Share of runs in which nodes are in failure domains, one of this many each. */
+  domained: 0.3,
+  domains: 4,
   replicas: 3,
   clients: 2,
   /** Callers in each client. */
@@ -49,6 +53,8 @@ export const DEFAULTS = {
   joins: 0.04,
   /** Nodes that say goodbye, with or without coming back. */
   leaves: 0.03,
+  /** Nodes that an operator drains and removes, switches off or takes back. One time in five he changes his mind. */
+  drains: 0.05,
   /** The event loop of a node stands still. */
   pauses: 0.05,
   pauseMs: 3_000,
@@ -79,6 +85,7 @@ export const FAULTS = [
   'restarts',
   'joins',
   'leaves',
+  'drains',
   'pauses',
   'elections',
   'diskStalls',
@@ -97,6 +104,10 @@ export function noCounts() {
     leaves: 0,
     crashes: 0,
     restarts: 0,
+    drains: 0,
+    removals: 0,
+    takenBack: 0,
+    inDomains: 0,
     partitions: 0,
     pauses: 0,
     diskLosses: 0,

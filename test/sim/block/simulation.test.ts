@@ -22,7 +22,7 @@ describe('the simulated block nodes', () => {
     for (let seed = 1; seed <= SEEDS; seed++) addCounts(total, await run(seed));
     t.diagnostic(JSON.stringify(total));
     // A simulation in which nothing happens proves nothing.
-    const rare = ['putsFailed', 'getsExcused'];
+    const rare = ['putsFailed', 'getsExcused', 'takenBack'];
     for (const [name, count] of Object.entries(total)) {
       if (!rare.includes(name)) assert.ok(count >= 1, `${name}: ${count}`);
     }
@@ -65,6 +65,7 @@ const CASES: readonly Case[] = [
   { mistake: 'never-find', checks: ['unreadable'] },
   { mistake: 'forget-writes', checks: ['lost'] },
   { mistake: 'delete-without-fence', checks: ['lost'], from: 13, options: { ...BUSY, seconds: 90 } },
+  { mistake: 'remove-too-early', checks: ['removed'], options: { replicas: 1, drains: 0.2 } },
   { mistake: 'commit-without-index', checks: ['lost'], options: { ...BUSY, seconds: 90 } },
 ];
 

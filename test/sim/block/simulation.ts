@@ -1,18 +1,17 @@
 import type { BlockId } from '../../../src/base/ids.ts';
-import { virtualPositions } from '../../../src/block/virtual-positions.ts';
-import { toPosition } from '../../../src/core/chord/identifiers.ts';
-import type { Member } from '../../../src/core/chord/types.ts';
+import type { Random } from '../../../src/base/random.ts';
 import { BlockReply, BlockRequest } from '../../../src/gen/ringfs/v1/block.ts';
 import { MemoryNetwork } from '../../support/memory-rpc.ts';
 import { type TestBlock, testBlock } from '../../support/test-blocks.ts';
-import { idealOwners } from '../chord/checks.ts';
 import { Over, Passage } from '../harness/passage.ts';
 import type { RunResult } from '../harness/simulator.ts';
 import { SimProcess, Violation, World } from '../harness/world.ts';
 import { BlockFaults } from './faults.ts';
 import { SimMetadata, type SimMetadataComponents } from './metadata.ts';
 import { type BlockNetwork, type NodeTampering, SimNode } from './node.ts';
+import { SimOperator } from './operator.ts';
 import { type BlocksOptions, noCounts } from './options.ts';
+import { Places } from './places.ts';
 import { type Holding, SimUser } from './user.ts';
 
 const WATCH_MS = 100;
@@ -30,7 +29,7 @@ const REPORT_MS_MAX = 3_000;
 
 export interface BlocksMutation {
   readonly node?: NodeTampering;
-  readonly metadata?: Pick<SimMetadataComponents, 'fence' | 'uploadIndex'>;
+  readonly metadata?: Pick<SimMetadataComponents, 'fence' | 'uploadIndex' | 'copies'>;
 }
 
 export interface BlocksRunOptions {
@@ -67,8 +66,12 @@ class BlocksSimulation {
   readonly #reported = new Map<SimNode, number>();
   readonly #users: SimUser[] = [];
   readonly #metadata: SimMetadata;
+  readonly #operator: SimOperator;
+  readonly #shapes: Random;
+  /** This run has failure domains. */
+  readonly #domained: boolean;
   readonly #contents: readonly TestBlock[];
-  readonly #byId: ReadonlyMap<BlockId, TestBlock>;
+  readonly #bytesOf: ReadonlyMap<BlockId, Buffer>;
   readonly #uploads = new Map<BlockId, number>();
   readonly #holdings = new Set<Holding>();
   #sides: ReadonlyMap<string, number> = new Map();
@@ -84,18 +87,28 @@ class BlocksSimulation {
     this.#contents = Array.from({ length: options.contents }, (_, i) =>
       testBlock(seed + i, options.blockBytes + i),
     );
-    this.#byId = new Map(this.#contents.map((block) => [block.id, block]));
+    this.#bytesOf = new Map(this.#contents.map(({ id, data }) => [id, Buffer.from(data)]));
     this.#metadata = new SimMetadata(
       {
         world: this.world,
         counts: this.counts,
         network: this.#network,
         processes: this.#processes,
-        nodes: () => this.#nodes,
+        reachable: (address) => this.#sides.get(address) === this.#sides.get('meta'),
         ...this.#mutation.metadata,
       },
       options,
     );
+    this.#shapes = this.world.random('shapes');
+    this.#domained = this.#shapes.next() < options.domained;
+    if (this.#domained) this.counts.inDomains++;
+    this.#operator = new SimOperator({
+      world: this.world,
+      counts: this.counts,
+      metadata: this.#metadata,
+      lastCopies: (node) => this.#lastCopies(node),
+      elsewhere: (node, id) => this.#members().some((other) => other !== node && other.disk.has(id)),
+    });
   }
 
   async run(): Promise<void> {
@@ -130,6 +143,7 @@ class BlocksSimulation {
         counts: this.counts,
         network: this.#network,
         metadata: this.#metadata,
+        operator: this.#operator,
         nodes: () => this.#nodes,
         addNode: () => this.#addNode(),
         userNames: this.#users.map(({ name }) => name),
@@ -166,9 +180,16 @@ class BlocksSimulation {
     );
     for (const node of this.#nodes) node.start();
     await this.#passage.until(
+      () => this.#operator.running === 0,
+      HEAL_MS_MAX,
+      () => 'a drain does not end',
+      WATCH_MS,
+    );
+    await this.#passage.until(
       () => this.#lacking() === undefined,
       HEAL_MS_MAX,
       () => String(this.#lacking()),
+      WATCH_MS,
     );
     this.counts.healMs = Math.round(this.world.nowMs - startMs);
     this.world.trace('every block is on all its owners');
@@ -195,18 +216,19 @@ class BlocksSimulation {
       () => left() === 0,
       EMPTY_MS_MAX,
       () => `${left()} copies and rows are left of blocks that no file refers to`,
+      WATCH_MS,
     );
   }
 
   // Checks ------------------------------------------------------------------------------------------------
 
   #members(): SimNode[] {
-    return this.#nodes.filter(({ retired }) => !retired);
+    return this.#nodes.filter(({ isMember }) => isMember);
   }
 
   #hasGood({ disk }: SimNode, id: BlockId): boolean {
     const copy = disk.content.blocks.get(id);
-    return copy !== undefined && Buffer.from(this.#byId.get(id)!.data).equals(copy);
+    return copy !== undefined && this.#bytesOf.get(id)!.equals(copy);
   }
 
   /** Of the blocks that must not be lost, those of which nobody else has a good copy. */
@@ -246,19 +268,17 @@ class BlocksSimulation {
 
   /** What is not where it belongs. */
   #lacking(): string | undefined {
-    const members = this.#members();
-    const positions = members
-      .flatMap(({ name, address }) =>
-        virtualPositions(name, this.#options.virtualNodes).map(
-          (position): Member => ({ position, nodeId: name, address }),
-        ),
-      )
-      .sort((a, b) => (a.position < b.position ? -1 : 1));
+    const { replicas } = this.#options;
+    const places = new Places(this.#members(), this.#metadata.registry(), replicas);
+    const { taking } = places;
+    const domains = new Set(taking.map((node) => places.domainOf(node))).size;
     for (const id of this.#metadata.referenced()) {
-      for (const owner of idealOwners(positions, toPosition(id), this.#options.replicas)) {
-        const node = members.find(({ name }) => name === owner)!;
-        if (!this.#hasGood(node, id)) return `${owner} lacks a good copy of ${id.slice(0, 6)}`;
-      }
+      const owners = places.ownersOf(id);
+      const without = owners.find((node) => !this.#hasGood(node, id));
+      if (without !== undefined) return `${without.name} lacks a good copy of ${id.slice(0, 6)}`;
+      if (owners.length < Math.min(replicas, taking.length)) return `${id.slice(0, 6)} has too few owners`;
+      const apart = new Set(owners.map((node) => places.domainOf(node))).size;
+      if (apart < Math.min(replicas, domains)) return `${id.slice(0, 6)} is in ${apart} failure domains`;
     }
     return undefined;
   }
@@ -266,7 +286,9 @@ class BlocksSimulation {
   // Making ------------------------------------------------------------------------------------------------
 
   #addNode(): void {
-    const name = `n${this.#nodes.length + 1}`;
+    const { virtualNodes, big, domains } = this.#options;
+    const weight = this.#shapes.next() < big ? 2 : 1;
+    const domain = this.#domained ? `d${this.#shapes.below(domains)}` : undefined;
     const node = new SimNode(
       {
         world: this.world,
@@ -274,10 +296,11 @@ class BlocksSimulation {
         processes: this.#processes,
         seeds: () => this.#registered(),
         reconcile: (process, copies) => this.#metadata.reconcile(process, copies),
+        report: (process, info, details) => this.#metadata.report(process, info, details),
         tampering: this.#mutation.node ?? {},
       },
       this.#options,
-      name,
+      { name: `n${this.#nodes.length + 1}`, virtualNodes: virtualNodes * weight, domain },
     );
     this.#nodes.push(node);
     this.#reported.set(node, this.world.nowMs);
@@ -337,8 +360,11 @@ class BlocksSimulation {
           const process = this.#processes.get(name) ?? dead;
           return { timers: process, run: (action) => process.run(action) };
         },
-        copyRequest: (m: BlockRequest) => BlockRequest.decode(BlockRequest.encode(m).finish()),
-        copyReply: (m: BlockReply) => BlockReply.decode(BlockReply.encode(m).finish()),
+        // Those of the ring, by far the most, are made anew for each message: what was sent is nobody else's any more.
+        copyRequest: (m: BlockRequest) =>
+          m.body?.$case === 'ring' ? m : BlockRequest.decode(BlockRequest.encode(m).finish()),
+        copyReply: (m: BlockReply) =>
+          m.body?.$case === 'ring' ? m : BlockReply.decode(BlockReply.encode(m).finish()),
       },
     );
     network.onDeliver = ({ from, to, kind, body }) => {

@@ -143,7 +143,8 @@ export class SimProcess implements Timers {
     let cancelled = false;
     // Never early, and never by less than this: whoever asks again for the rest would ask forever.
     const microseconds = Math.ceil((Math.max(0, delayMs) / this.#rate) * 1_000);
-    this.world.queue.after(microseconds / 1_000, () =>
+    const { queue } = this.world;
+    const event = queue.after(microseconds / 1_000, () =>
       this.run(() => {
         if (!cancelled) callback();
       }),
@@ -151,6 +152,7 @@ export class SimProcess implements Timers {
     return {
       cancel: () => {
         cancelled = true;
+        queue.cancel(event);
       },
     };
   }
