@@ -7,6 +7,7 @@ function report(seconds: number): Report {
   return {
     scenario: 'chaos',
     form: 'netns',
+    undone: null,
     timeline: [],
     spans: [
       { what: 'kill-leader <&>', fromMs: 2_000, mendedMs: 4_000, wholeMs: 6_000 },
