@@ -21,7 +21,7 @@ function report(seconds: number): Report {
       wrong: [],
       errors: [],
       work: {},
-      linearizability: { operations: 0, unknown: 0, violations: [] },
+      linearizability: { operations: 0, unknown: 0, violations: [], evidence: [] },
     },
     wholeAfterMs: 2_000,
     seconds: Array.from({ length: seconds }, (_, i) => ({
