@@ -36,6 +36,8 @@ interface Flags {
 }
 
 const CHAOS = 'chaos';
+/** As a shell has it: 128 and the number of SIGINT. */
+const INTERRUPTED = 130;
 
 function chosen(names: readonly string[], flags: Flags): readonly Scenario[] {
   if (names.length === 0) return SCENARIOS;
@@ -102,11 +104,19 @@ function list(): void {
 }
 
 async function opener(form: Rig['form']): Promise<RunOptions['open']> {
-  if (form === 'docker') {
-    await DockerBackend.prepare();
-    return (spec: ClusterSpec) => Rig.open((root) => new DockerBackend(root), spec);
+  if (form === 'docker') await DockerBackend.prepare();
+  const make = (root: string) => (form === 'docker' ? new DockerBackend(root) : new NetnsBackend(root));
+  return (spec: ClusterSpec) => Rig.open(make, spec, closeWhenInterrupted);
+}
+
+/** Machines are not left behind. */
+function closeWhenInterrupted(rig: Rig): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.removeAllListeners(signal);
+    process.once(signal, () => {
+      void rig.close().finally(() => process.exit(INTERRUPTED));
+    });
   }
-  return (spec: ClusterSpec) => Rig.open((root) => new NetnsBackend(root), spec);
 }
 
 async function main(names: readonly string[], flags: Flags): Promise<number> {
@@ -129,6 +139,7 @@ async function main(names: readonly string[], flags: Flags): Promise<number> {
     try {
       const report = await runScenario(scenario, { open, scale, seed, logs });
       reports.push(report);
+      if (report.undone !== null) undone++;
       for (const { atMs, what } of report.timeline)
         process.stdout.write(`${scenario.name} ${seconds(atMs)}: ${what}\n`);
     } catch (error) {

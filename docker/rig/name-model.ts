@@ -1,10 +1,14 @@
-import type { SequentialModel } from '../../test/support/linearizability.ts';
-import type { NameInput, NameOutput } from './workers/protocol.ts';
+import type { Operation, SequentialModel } from '../../test/support/linearizability.ts';
+import type { NameInput, NameOperation, NameOutput } from './workers/protocol.ts';
 
 /** An inode number, or `?id` for what a create of unknown outcome made. */
 type File = string;
 
-export type Input = NameInput & { readonly id: string };
+export type Input = NameInput & {
+  readonly id: string;
+  /** Another client did the same rename meanwhile, and was told that it succeeded. */
+  readonly twin?: boolean;
+};
 interface State {
   readonly names: ReadonlyMap<string, File>;
 }
@@ -31,7 +35,13 @@ export const nameModel: SequentialModel<State, Input, NameOutput> = {
         if (output?.error !== undefined) return undefined;
         return changed(state, (names) => names.delete(input.name));
       case 'rename':
-        if (there === undefined) return output?.error === 'ENOENT' ? state : undefined;
+        if (there === undefined) {
+          // Linux looks both names up one after the other. When the other client's rename comes in between, both are one file, and
+          // rename(2) of a file onto itself does nothing and succeeds, without a word to the file system.
+          const done = output !== undefined && output.error === undefined;
+          if (done && input.twin === true && state.names.has(input.to)) return state;
+          return output?.error === 'ENOENT' ? state : undefined;
+        }
         if (output?.error !== undefined) return undefined;
         return changed(state, (names) => names.delete(input.name) && names.set(input.to, there));
       case 'lookup':
@@ -51,4 +61,24 @@ function looked(state: State, name: string, there: File | undefined, output: Nam
   // A number belongs to one file: what is not known yet becomes it, unless another has it.
   if (!there.startsWith('?') || [...state.names.values()].includes(output.ino!)) return undefined;
   return changed(state, (names) => names.set(name, output.ino!));
+}
+
+/** The operations on one directory, for the checker. */
+export function historyOf(operations: readonly NameOperation[]): Operation<Input, NameOutput>[] {
+  return operations.map((operation) => {
+    const { id, call, ret, input, output } = operation;
+    const client = clientOf(id);
+    const twin = operations.some((other) => clientOf(other.id) !== client && isTwin(operation, other));
+    return { client, call, ret, input: { ...input, id, ...(twin ? { twin } : {}) }, output };
+  });
+}
+
+const clientOf = (id: string): string => id.slice(0, id.lastIndexOf('-'));
+
+function isTwin(one: NameOperation, other: NameOperation): boolean {
+  const [a, b] = [one.input, other.input];
+  if (a.kind !== 'rename' || b.kind !== 'rename' || a.name !== b.name || a.to !== b.to) return false;
+  if (other.output?.error !== undefined) return false;
+  // The end of what has no outcome is not known.
+  return other.call < one.ret && (other.output === undefined || one.call < other.ret);
 }

@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, cpSync, existsSync, mkdirSync, openSync, symlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backend, Build } from './backend.ts';
 import type { Machine } from './cluster.ts';
 import { sh } from './commands.ts';
@@ -9,6 +11,9 @@ import { writeNextManifest } from './next-version.ts';
 
 const CLONE = path.resolve(import.meta.dirname, '../../..');
 const WORKER = path.join(import.meta.dirname, 'workers/main.js');
+
+/** What was killed has ended by then, as a rule. */
+const ABORT_MS = 2_000;
 
 /** The machines are processes, each in a network namespace of its own, on one bridge. Needs root on Linux. */
 export class NetnsBackend implements Backend {
@@ -18,6 +23,7 @@ export class NetnsBackend implements Backend {
   readonly #prefix = `rf${process.pid}`;
   readonly #hub = `${this.#prefix}-hub`;
   readonly #namespaces: string[] = [];
+  #machines: readonly Machine[] = [];
   readonly #processes = new Map<string, ChildProcess>();
   readonly #directories = new Set<string>();
 
@@ -27,6 +33,7 @@ export class NetnsBackend implements Backend {
 
   /** One bridge in a namespace of its own, so that the host's network is not touched; a cable from each machine to it. */
   async connect(machines: readonly Machine[]): Promise<void> {
+    this.#machines = machines;
     const hub = this.#hub;
     await this.#addNamespace(hub);
     await sh('ip', '-n', hub, 'link', 'add', 'br0', 'type', 'bridge');
@@ -110,11 +117,18 @@ export class NetnsBackend implements Backend {
     return Promise.resolve(this.#processes.get(name)?.pid);
   }
 
-  async end({ name }: Machine, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
-    const child = this.#processes.get(name);
+  async end(machine: Machine, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const child = this.#processes.get(machine.name);
     if (child === undefined) return;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
+    let over = false;
+    const ended = once(child, 'exit').then(() => {
+      over = true;
+    });
     child.kill(signal);
+    if (machine.kind === 'mount' && signal === 'SIGKILL') await Promise.race([ended, sleep(ABORT_MS)]);
+    // A thread of it may wait in the kernel for a page that waits for its answer: then nothing else ends it.
+    if (!over && signal === 'SIGKILL' && machine.kind === 'mount')
+      await sh('umount', '-f', this.directory(machine)).catch(() => undefined);
     await ended;
   }
 
@@ -143,11 +157,7 @@ export class NetnsBackend implements Backend {
 
   /** The data may be of no use any more: what is still open is not waited for. */
   async close(): Promise<void> {
-    for (const child of this.#processes.values()) {
-      const ended = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGKILL');
-      await ended;
-    }
+    for (const machine of this.#machines) await this.end(machine, 'SIGKILL');
     for (const name of this.#directories)
       await sh('umount', '-l', path.join(this.root, 'mounts', name)).catch(() => undefined);
     for (const namespace of this.#namespaces.splice(0))

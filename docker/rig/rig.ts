@@ -54,10 +54,18 @@ export class Rig {
       .map(({ name }) => name);
   }
 
-  /** Starts the cluster and mounts it. Throws when this machine cannot do it, and says why. */
-  static async open(makeBackend: (root: string) => Backend, spec: ClusterSpec): Promise<Rig> {
+  /**
+   * Starts the cluster and mounts it. Throws when this machine cannot do it, and says why. `onMade` gets it before anything is
+   * started, so that it can be closed at any time.
+   */
+  static async open(
+    makeBackend: (root: string) => Backend,
+    spec: ClusterSpec,
+    onMade: (rig: Rig) => void,
+  ): Promise<Rig> {
     const root = mkdtempSync(path.join(tmpdir(), 'ringfs-rig-'));
     const rig = new Rig(makeBackend(root), spec);
+    onMade(rig);
     try {
       await rig.#prepare();
       for (const server of rig.servers) await rig.start(server);

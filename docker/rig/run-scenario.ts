@@ -10,12 +10,13 @@ const WARM_UP_OPERATIONS = 200;
 const WARM_UP_MS = 120_000;
 /** Work after everything was mended. */
 const AFTER_SECONDS = 3;
-const WHOLE_MS = 300_000;
 const FSCK_MS = 120_000;
 
 export interface Report {
   readonly scenario: string;
   readonly form: Rig['form'];
+  /** Why the scenario could not be carried out to its end. */
+  readonly undone: string | null;
   readonly timeline: readonly TimelineEntry[];
   readonly spans: readonly Span[];
   readonly verdict: Verdict;
@@ -47,7 +48,19 @@ async function withFsck(rig: Rig, verdict: Verdict): Promise<Verdict> {
   }
 }
 
-/** Runs one scenario on a rig of its own. Rejects when the scenario could not be carried out; a lost byte is in the report. */
+/** Resolves with why the scenario could not be carried out. What the work saw until then is worth as much. */
+async function performed(scenario: Scenario, stage: Stage): Promise<string | null> {
+  try {
+    if (scenario.marksSpans === true) await scenario.run(stage);
+    else await stage.during(scenario.name, () => scenario.run(stage));
+    return null;
+  } catch (error) {
+    stage.note(`could not be carried out: ${messageOf(error)}`);
+    return messageOf(error);
+  }
+}
+
+/** Runs one scenario on a rig of its own. Rejects when the cluster could not be started; all else is in the report. */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Report> {
   const { open, scale, seed, logs } = options;
   const rig = await open({ ...CLUSTER_DEFAULT, ...scenario.cluster });
@@ -57,14 +70,23 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     workload = begun;
     const stage = new Stage(rig, begun, { scale, random: seededRandom(seed) });
     await until('the work is under way', WARM_UP_MS, async () => begun.operations >= WARM_UP_OPERATIONS);
-    if (scenario.marksSpans === true) await scenario.run(stage);
-    else await stage.during(scenario.name, () => scenario.run(stage), WHOLE_MS);
+    const undone = await performed(scenario, stage);
     await stage.hold(AFTER_SECONDS);
-    const verdict = await withFsck(rig, await begun.finish());
+    const finished = await begun.finish();
+    const verdict = undone === null ? await withFsck(rig, finished) : finished;
     const { timeline, spans } = stage;
     const wholeAfterMs = Math.max(0, ...spans.map((span) => span.wholeMs - span.mendedMs));
     const { seconds } = begun;
-    return { scenario: scenario.name, form: rig.form, timeline, spans, verdict, wholeAfterMs, seconds };
+    return {
+      scenario: scenario.name,
+      form: rig.form,
+      undone,
+      timeline,
+      spans,
+      verdict,
+      wholeAfterMs,
+      seconds,
+    };
   } finally {
     workload?.abandon();
     if (logs !== undefined) await rig.saveLogs(logs);

@@ -6,6 +6,7 @@ import type { ClusterStatus, Rig } from './rig.ts';
 import type { Workload } from './workload.ts';
 
 const WAIT_MS = 120_000;
+const WHOLE_MS = 300_000;
 
 /** What a scenario does is written down with its moment, in milliseconds since the work began. */
 export interface TimelineEntry {
@@ -88,10 +89,10 @@ export class Stage {
   }
 
   /** Until every server is healthy, has applied what the others have, and every block has all its copies. */
-  async whole(timeoutMs = WAIT_MS): Promise<void> {
+  async whole(): Promise<void> {
     let missing = '';
     try {
-      await until('the cluster is whole', timeoutMs, async () => {
+      await until('the cluster is whole', WHOLE_MS, async () => {
         missing = missingIn(await this.rig.status(), this.rig.servers);
         return missing === '';
       });
@@ -101,15 +102,13 @@ export class Stage {
   }
 
   /** Breaks something and mends it, then waits until the cluster is whole. */
-  async during(what: string, run: () => Promise<void>, timeoutMs?: number): Promise<Span> {
+  async during(what: string, run: () => Promise<void>): Promise<void> {
     const fromMs = this.elapsedMs;
     await run();
     const mendedMs = this.elapsedMs;
-    await this.whole(timeoutMs);
+    await this.whole();
     this.note('the cluster is whole');
-    const span = { what, fromMs, mendedMs, wholeMs: this.elapsedMs };
-    this.spans.push(span);
-    return span;
+    this.spans.push({ what, fromMs, mendedMs, wholeMs: this.elapsedMs });
   }
 
   /** Mounts again what was killed, and has the work of those go on whose programs died with it. */

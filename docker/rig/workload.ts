@@ -1,10 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { checkLinearizable, type Operation } from '../../test/support/linearizability.ts';
-import { type Input, nameModel } from './name-model.ts';
+import { checkLinearizable } from '../../test/support/linearizability.ts';
+import { historyOf, nameModel } from './name-model.ts';
 import type { Rig } from './rig.ts';
-import type { Acknowledged, NameOperation, NameOutput, ToRead, WorkerEvent } from './workers/protocol.ts';
+import type { Acknowledged, NameOperation, ToRead, WorkerEvent } from './workers/protocol.ts';
 
 /** On every mount one of each. */
 const KINDS = ['writer', 'reader', 'appender', 'names', 'committer', 'banker', 'counter'] as const;
@@ -36,6 +36,8 @@ export interface Verdict {
     readonly operations: number;
     readonly unknown: number;
     readonly violations: readonly string[];
+    /** All operations on the directories of the violations. */
+    readonly evidence: readonly (readonly NameOperation[])[];
   };
 }
 
@@ -253,22 +255,23 @@ export class Workload {
 
   /** Each directory is a history of its own. */
   #linearizability(): Verdict['linearizability'] {
-    const byDirectory = new Map<string, Operation<Input, NameOutput>[]>();
-    for (const { directory, id, call, ret, input, output } of this.#history) {
-      const client = id.slice(0, id.lastIndexOf('-'));
-      const operations = byDirectory.get(directory) ?? [];
-      operations.push({ client, call, ret, input: { ...input, id }, output });
-      byDirectory.set(directory, operations);
+    const byDirectory = new Map<string, NameOperation[]>();
+    for (const operation of this.#history) {
+      const operations = byDirectory.get(operation.directory) ?? [];
+      operations.push(operation);
+      byDirectory.set(operation.directory, operations);
     }
     let unknown = 0;
     const violations: string[] = [];
+    const evidence: NameOperation[][] = [];
     for (const [directory, operations] of byDirectory) {
-      const { verdict, stuck } = checkLinearizable(nameModel, operations);
+      const { verdict, stuck } = checkLinearizable(nameModel, historyOf(operations));
       if (verdict === 'unknown') unknown++;
       if (verdict === 'violation') {
         violations.push(`${directory} has no order that explains ${JSON.stringify(stuck.slice(0, 5))}`);
+        evidence.push(operations);
       }
     }
-    return { operations: this.#history.length, unknown, violations };
+    return { operations: this.#history.length, unknown, violations, evidence };
   }
 }

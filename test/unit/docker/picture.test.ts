@@ -7,6 +7,7 @@ function report(seconds: number): Report {
   return {
     scenario: 'chaos',
     form: 'netns',
+    undone: null,
     timeline: [],
     spans: [
       { what: 'kill-leader <&>', fromMs: 2_000, mendedMs: 4_000, wholeMs: 6_000 },
@@ -20,7 +21,7 @@ function report(seconds: number): Report {
       wrong: [],
       errors: [],
       work: {},
-      linearizability: { operations: 0, unknown: 0, violations: [] },
+      linearizability: { operations: 0, unknown: 0, violations: [], evidence: [] },
     },
     wholeAfterMs: 2_000,
     seconds: Array.from({ length: seconds }, (_, i) => ({
