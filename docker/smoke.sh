@@ -32,7 +32,6 @@ trap cleanup EXIT
 
 # begin FILES...: the containers of these files run from now on.
 begin() {
-  asked=127.0.0.1:7400
   compose="docker-compose -p ringfs-smoke"
   for file in "$@"; do compose="$compose -f docker/compose.$file.yaml"; done
   $compose up -d --no-build >/dev/null 2>&1
@@ -44,8 +43,7 @@ id_of() {
 }
 on() { docker exec "$(id_of "$1")" sh -ec "$2"; }
 on_mount() { on mount "$1"; }
-# Each names the others of its kind.
-status() { on "$1" "ringfs status $asked --json"; }
+status() { on "$1" "ringfs status 127.0.0.1:7400 --json"; }
 wait_for() {
   tries=0
   until eval "$2" >/dev/null 2>&1; do
@@ -116,7 +114,6 @@ smoke_basic() {
 
 smoke_full() {
   begin full
-  asked=m1:7400,b1:7400,b2:7400
   wait_for 'the second mount is there' 'on mount2 "mountpoint -q /mnt/ringfs"'
   on_mount 'cd /mnt/ringfs && dd if=/dev/urandom of=big bs=1M count=64 conv=fsync 2>/dev/null && sha256sum big > big.sha'
   on mount2 'cd /mnt/ringfs && sha256sum -c --quiet big.sha'

@@ -16,10 +16,9 @@ describe('metrics of a running cluster', () => {
   let addresses: string[] = [];
   let mount = '';
   before(async () => {
-    const base = await freePorts(SERVERS.length + 1);
-    addresses = SERVERS.map((_, i) => `127.0.0.1:${base + i}`);
-    mount = `127.0.0.1:${base + SERVERS.length}`;
-    cluster = await TestCluster.start('--metrics-base-port', String(base));
+    cluster = await TestCluster.startWithMetrics();
+    addresses = cluster.metrics.slice(0, SERVERS.length);
+    mount = defined(cluster.metrics[SERVERS.length], 'where the mount is');
   });
   after(() => cluster.remove());
 

@@ -11,6 +11,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export const RINGFS_MAIN = path.resolve(import.meta.dirname, '../../src/cli/main.js');
 const READY_TIMEOUT_MS = 120_000;
 const POLL_MS = 50;
+/** Behind the ports of the servers, and two more that tests use. */
+const METRICS_PORT_OFFSET = 5;
 
 export interface ServerStatusJson {
   readonly id: string;
@@ -114,8 +116,21 @@ export class TestCluster {
 
   /** A new cluster of three servers (or as `args` say), mounted. */
   static async start(...args: string[]): Promise<TestCluster> {
+    return await TestCluster.#start(await freePorts(METRICS_PORT_OFFSET), args);
+  }
+
+  /** The same, with metrics at `metrics`. */
+  static async startWithMetrics(): Promise<TestCluster> {
+    const basePort = await freePorts(METRICS_PORT_OFFSET + 4);
+    return await TestCluster.#start(basePort, [
+      '--metrics-base-port',
+      String(basePort + METRICS_PORT_OFFSET),
+    ]);
+  }
+
+  static async #start(basePort: number, args: readonly string[]): Promise<TestCluster> {
     const root = mkdtempSync(path.join(tmpdir(), 'ringfs-test-'));
-    const cluster = new TestCluster(root, await freePorts(5), args);
+    const cluster = new TestCluster(root, basePort, args);
     mkdirSync(cluster.mount);
     try {
       await cluster.up();
@@ -128,6 +143,11 @@ export class TestCluster {
 
   get addresses(): readonly string[] {
     return [0, 1, 2].map((i) => `127.0.0.1:${this.basePort + i}`);
+  }
+
+  /** Where the three servers, and then the mount, serve them. */
+  get metrics(): readonly string[] {
+    return [0, 1, 2, 3].map((i) => `127.0.0.1:${this.basePort + METRICS_PORT_OFFSET + i}`);
   }
 
   path(...names: string[]): string {

@@ -3,7 +3,8 @@ import Table from 'cli-table3';
 import { toHex } from '../../base/bytes.ts';
 import type { ServerStatus } from '../../gen/ringfs/v1/admin.ts';
 import type { NodeInfo, ScrubStatus } from '../../gen/ringfs/v1/block.ts';
-import { fetchServerStatus } from '../../io/grpc/admin-client.ts';
+import { BlockNodeMode } from '../../gen/ringfs/v1/namespace.ts';
+import { fetchServerStatus, requestBlockNodes } from '../../io/grpc/admin-client.ts';
 import { CliError } from '../cli-error.ts';
 import { modeName } from '../node-mode.ts';
 import { serversIn } from '../run-state.ts';
@@ -93,7 +94,8 @@ export async function collect(targets: readonly Target[]): Promise<Map<string, S
 async function ask(target: Target): Promise<{ report: ServerReport; others: readonly Target[] }> {
   try {
     const status = await fetchServerStatus(target.address, STATUS_TIMEOUT_MS);
-    return { report: reportOf(status), others: othersOf(status) };
+    const others = [...othersOf(status), ...(await registered(target.address, status))];
+    return { report: reportOf(status), others };
   } catch (error) {
     const detail = (error as Error).message;
     return {
@@ -107,6 +109,22 @@ function othersOf(status: ServerStatus): readonly Target[] {
   const members = status.metaMembers.map(({ id, address }) => ({ id, address }));
   const ring = (status.block?.ring ?? []).map((member) => ({ id: member.nodeId, address: member.address }));
   return [...members, ...ring].filter(({ address }) => address !== '' && address !== status.address);
+}
+
+/** Block nodes that the leader knows of. Without it, a node that only has blocks and is down would not be missed. */
+async function registered(asked: string, { address, raft }: ServerStatus): Promise<readonly Target[]> {
+  if (raft?.role !== 'leader') return [];
+  try {
+    const { result } = await requestBlockNodes(asked, undefined, STATUS_TIMEOUT_MS);
+    if (result?.$case !== 'nodes') return [];
+    return result.value.nodes.flatMap(({ info, mode }) =>
+      info === undefined || mode === BlockNodeMode.REMOVED || info.address === address
+        ? []
+        : [{ id: info.id, address: info.address }],
+    );
+  } catch {
+    return []; // what it said of itself is shown all the same
+  }
 }
 
 function reportOf(status: ServerStatus): ServerReport {
