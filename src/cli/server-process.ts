@@ -228,7 +228,9 @@ export class ServerProcess implements MetricsSource {
       { logger, onUnreachable: (peer) => replica?.reportUnreachable(peer) },
       { id: serverId, address: advertise, clusterId },
     );
-    const storage = await openMetaStorage(path.join(data, 'meta'));
+    const storage = await openMetaStorage(path.join(data, 'meta'), {
+      onDamaged: (error) => replica?.damaged(error.message),
+    });
     replica = new RaftReplica(
       {
         timers: this.#timers,

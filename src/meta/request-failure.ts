@@ -1,4 +1,5 @@
 import { asFsError, ERRNO, errnoName } from '../base/errno.ts';
+import { KvDamagedError } from '../ports/kv-store.ts';
 import type { ReplyBody } from './context.ts';
 import { ReplicaStoppedError } from './raft/errors.ts';
 import { NotLeaderError, OverloadedError, ProposalLostError, type Replica } from './replica.ts';
@@ -18,6 +19,8 @@ export function requestFailure(thrown: unknown, replica: Replica): RequestFailur
   }
   // It has just been started, or is being stopped.
   if (thrown instanceof ReplicaStoppedError) return { reply: notLeaderReply(replica), level: 'debug' };
+  // This replica has stopped for it.
+  if (thrown instanceof KvDamagedError) return { reply: notLeaderReply(replica), level: 'error' };
   if (thrown instanceof OverloadedError)
     return { reply: errorReply(ERRNO.EAGAIN, 'overloaded'), level: 'warn' };
   const error = asFsError(thrown);

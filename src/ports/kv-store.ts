@@ -1,3 +1,5 @@
+import { FsError } from '../base/errno.ts';
+
 /** An ordered store of byte strings with atomic batches: RocksDB in production, a sorted map in tests. */
 
 export type KvWrite =
@@ -25,4 +27,11 @@ export interface KvStore {
   /** Remove every key of a range. Not atomic with anything else. */
   clear(range: { readonly gte: Uint8Array; readonly lt: Uint8Array }): Promise<void>;
   close(): Promise<void>;
+}
+
+/** What is stored is not what was written. Whoever owns the store is told of it too, and must not go on from there. */
+export class KvDamagedError extends FsError {
+  constructor(detail: string, options?: { readonly cause?: unknown }) {
+    super('EIO', detail, options);
+  }
 }

@@ -1,9 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import RocksDb from 'rocksdb';
 import { assert } from '../../base/assert.ts';
+import { toHex } from '../../base/bytes.ts';
 import { FsError } from '../../base/errno.ts';
-import type { KvRange, KvStore, KvWrite } from '../../ports/kv-store.ts';
-import { isNotFound, mapRocksError } from './rocks-error.ts';
+import { KvDamagedError, type KvRange, type KvStore, type KvWrite } from '../../ports/kv-store.ts';
+import { isNotFound, mapRocksError, StoreUnusableError } from './rocks-error.ts';
+import { sealRow, unsealRow } from './row-seal.ts';
 
 export interface RocksKvOptions {
   /** Block cache. Default 16 MiB. */
@@ -16,6 +18,10 @@ export interface RocksKvOptions {
   readonly compression?: boolean;
   /** Whether what scans read is kept in memory for later reads. Default true. */
   readonly scansFillCache?: boolean;
+  /** Each value carries a checksum, and what a scan reads is as trustworthy as what a get reads. Default false. */
+  readonly sealed?: boolean;
+  /** Called when what is read is not what was written; the read rejects with KvDamagedError then. */
+  readonly onDamaged?: (error: KvDamagedError) => void;
 }
 
 const MIB = 1024 * 1024;
@@ -40,7 +46,7 @@ export async function openRocksKv(path: string, options: RocksKvOptions = {}): P
       (error) => (error ? reject(mapRocksError(error, path)) : resolve()),
     );
   });
-  return new RocksKv(db, path, options.scansFillCache ?? true);
+  return new RocksKv(db, path, options);
 }
 
 /** The binding copies keys and values before its calls return, so a view is enough. */
@@ -56,24 +62,28 @@ function fromBuffer(buffer: Buffer): Uint8Array {
 class RocksKv implements KvStore {
   readonly #db: RocksDb;
   readonly #path: string;
-  readonly #scansFillCache: boolean;
+  readonly #options: RocksKvOptions;
   readonly #scans = new Set<RocksScan>();
   #inFlight = 0;
   #onIdle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(db: RocksDb, path: string, scansFillCache: boolean) {
+  constructor(db: RocksDb, path: string, options: RocksKvOptions) {
     this.#db = db;
     this.#path = path;
-    this.#scansFillCache = scansFillCache;
+    this.#options = options;
   }
 
   get(key: Uint8Array): Promise<Uint8Array | undefined> {
     return this.#call<Uint8Array | undefined>((resolve, reject) => {
       this.#db.get(toBuffer(key), (error, value) => {
-        if (!error) resolve(fromBuffer(value));
-        else if (isNotFound(error)) resolve(undefined);
-        else reject(error);
+        if (isNotFound(error)) return resolve(undefined);
+        if (error) return reject(error);
+        try {
+          resolve(this.#content(key, value));
+        } catch (damaged) {
+          reject(damaged as Error);
+        }
       });
     });
   }
@@ -82,8 +92,14 @@ class RocksKv implements KvStore {
     if (keys.length === 0) return [];
     return await this.#call<(Uint8Array | undefined)[]>((resolve, reject) => {
       this.#db.getMany(keys.map(toBuffer), (error, values) => {
-        if (error) reject(error);
-        else resolve(values.map((v) => (v === undefined || v === null ? undefined : fromBuffer(v))));
+        if (error) return reject(error);
+        try {
+          resolve(
+            values.map((v, at) => (v === undefined || v === null ? undefined : this.#content(keys[at]!, v))),
+          );
+        } catch (damaged) {
+          reject(damaged as Error);
+        }
       });
     });
   }
@@ -93,14 +109,14 @@ class RocksKv implements KvStore {
       const only = batch.length === 1 ? batch[0]! : undefined;
       if (only?.type === 'put') {
         // The log's usual write. Half the work of a batch.
-        this.#db.put(toBuffer(only.key), toBuffer(only.value), { sync: options.sync }, (error) =>
+        this.#db.put(toBuffer(only.key), this.#sealed(only), { sync: options.sync }, (error) =>
           error ? reject(error) : resolve(),
         );
         return;
       }
       const operations = batch.map((w) =>
         w.type === 'put'
-          ? { type: w.type, key: toBuffer(w.key), value: toBuffer(w.value) }
+          ? { type: w.type, key: toBuffer(w.key), value: this.#sealed(w) }
           : { type: w.type, key: toBuffer(w.key) },
       );
       this.#db.batch(operations, { sync: options.sync }, (error) => (error ? reject(error) : resolve()));
@@ -115,9 +131,17 @@ class RocksKv implements KvStore {
       limit: range.limit ?? -1,
       reverse: range.reverse ?? false,
       highWaterMark: SCAN_READ_AHEAD_BYTES,
-      fillCache: this.#scansFillCache,
+      fillCache: this.#options.scansFillCache ?? true,
     });
-    const scan = new RocksScan(iterator, this.#path, (ended) => this.#scans.delete(ended));
+    const scan = new RocksScan(
+      iterator,
+      {
+        path: this.#path,
+        content: (key, value) => this.#content(key, value),
+        failure: (thrown) => this.#failure(thrown),
+      },
+      (ended) => this.#scans.delete(ended),
+    );
     this.#scans.add(scan);
     return scan;
   }
@@ -144,6 +168,32 @@ class RocksKv implements KvStore {
     });
   }
 
+  #sealed({ key, value }: { readonly key: Uint8Array; readonly value: Uint8Array }): Buffer {
+    return toBuffer(this.#options.sealed === true ? sealRow(key, value) : value);
+  }
+
+  /** What was written under `key`. Throws KvDamagedError. */
+  #content(key: Uint8Array, value: Buffer): Uint8Array {
+    if (this.#options.sealed !== true) return fromBuffer(value);
+    const content = unsealRow(key, fromBuffer(value));
+    if (content !== undefined) return content;
+    throw new KvDamagedError(
+      `the row ${toHex(key)} in ${this.#path} is not what was written: check the disk`,
+    );
+  }
+
+  /** As callers are to see it; the owner of the store hears of damage. */
+  #failure(thrown: unknown): Error {
+    const { onDamaged } = this.#options;
+    const mapped = thrown instanceof KvDamagedError ? thrown : mapRocksError(thrown, this.#path);
+    const damaged =
+      mapped instanceof StoreUnusableError && mapped.damaged && onDamaged !== undefined
+        ? new KvDamagedError(mapped.message, { cause: thrown })
+        : mapped;
+    if (damaged instanceof KvDamagedError) onDamaged?.(damaged);
+    return damaged;
+  }
+
   #assertOpen(): void {
     if (this.#closing !== undefined) throw new FsError('EIO', `${this.#path}: the store is closed`);
   }
@@ -154,7 +204,7 @@ class RocksKv implements KvStore {
     try {
       return await new Promise<T>(start);
     } catch (error) {
-      throw mapRocksError(error, this.#path);
+      throw this.#failure(error);
     } finally {
       this.#inFlight--;
       if (this.#inFlight === 0) this.#onIdle?.();
@@ -162,18 +212,25 @@ class RocksKv implements KvStore {
   }
 }
 
+/** What a scan needs of its store. */
+interface ScannedStore {
+  readonly path: string;
+  content(key: Uint8Array, value: Buffer): Uint8Array;
+  failure(thrown: unknown): Error;
+}
+
 /** One iterator; it holds a snapshot from its creation until it ends. */
 class RocksScan implements AsyncIterableIterator<Pair> {
   readonly #iterator: RocksDb.Iterator;
-  readonly #path: string;
+  readonly #store: ScannedStore;
   readonly #onEnd: (scan: RocksScan) => void;
   #nexting: Promise<unknown> | undefined;
   #ended: Promise<void> | undefined;
   #abandoned = false;
 
-  constructor(iterator: RocksDb.Iterator, path: string, onEnd: (scan: RocksScan) => void) {
+  constructor(iterator: RocksDb.Iterator, store: ScannedStore, onEnd: (scan: RocksScan) => void) {
     this.#iterator = iterator;
-    this.#path = path;
+    this.#store = store;
     this.#onEnd = onEnd;
   }
 
@@ -183,7 +240,7 @@ class RocksScan implements AsyncIterableIterator<Pair> {
 
   async next(): Promise<IteratorResult<Pair, undefined>> {
     // Never the end of the range: its reader would take what it has for everything.
-    if (this.#abandoned) throw new FsError('EIO', `${this.#path}: the store was closed during a scan`);
+    if (this.#abandoned) throw new FsError('EIO', `${this.#store.path}: the store was closed during a scan`);
     if (this.#ended !== undefined) return { done: true, value: undefined };
     assert(this.#nexting === undefined, 'a scan is read by one reader at a time');
     const step = this.#read();
@@ -194,7 +251,7 @@ class RocksScan implements AsyncIterableIterator<Pair> {
     } catch (error) {
       this.#nexting = undefined;
       await this.#end();
-      throw mapRocksError(error, this.#path);
+      throw this.#store.failure(error);
     }
     this.#nexting = undefined;
     if (pair !== undefined) return { done: false, value: pair };
@@ -217,9 +274,14 @@ class RocksScan implements AsyncIterableIterator<Pair> {
   #read(): Promise<Pair | undefined> {
     return new Promise((resolve, reject) => {
       this.#iterator.next((error, key, value) => {
-        if (error) reject(error);
-        else if (key === undefined || value === undefined) resolve(undefined);
-        else resolve([fromBuffer(key), fromBuffer(value)]);
+        if (error) return reject(error);
+        if (key === undefined || value === undefined) return resolve(undefined);
+        try {
+          const name = fromBuffer(key);
+          resolve([name, this.#store.content(name, value)]);
+        } catch (damaged) {
+          reject(damaged as Error);
+        }
       });
     });
   }

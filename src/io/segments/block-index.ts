@@ -2,7 +2,8 @@ import { concatBytes, fromHex, toHex } from '../../base/bytes.ts';
 import type { BlockId } from '../../base/ids.ts';
 import { type BlockEntry, BlockStoreError } from '../../ports/block-store.ts';
 import type { KvStore, KvWrite } from '../../ports/kv-store.ts';
-import { crc32c, type RecordPosition, STORE_ID_BYTES } from './format.ts';
+import { sealRow, unsealRow } from '../rocksdb/row-seal.ts';
+import { type RecordPosition, STORE_ID_BYTES } from './format.ts';
 
 export interface IndexEntry extends RecordPosition {
   readonly length: number;
@@ -29,7 +30,6 @@ const ENTRY_END = Uint8Array.of(0x63);
 const CHECKPOINT_KEY = new TextEncoder().encode('checkpoint');
 const ENTRY_BYTES = 28;
 const CHECKPOINT_BYTES = STORE_ID_BYTES + 32;
-const SEAL_BYTES = 4;
 
 /** Where each block lies. Derived data: it can always be built again from the segments. */
 export class BlockIndex {
@@ -62,7 +62,7 @@ export class BlockIndex {
   }
 
   async #entry(key: Uint8Array, value: Uint8Array): Promise<IndexEntry> {
-    const content = unsealed(key, value);
+    const content = unsealRow(key, value);
     if (content?.length === ENTRY_BYTES) return decodeEntry(content);
     const reason = `the entry of block ${toHex(key.subarray(1))} in the index is damaged`;
     await this.#onDamaged(reason);
@@ -76,7 +76,7 @@ export class BlockIndex {
     const batch = changes.map(({ id, entry }): KvWrite => {
       if (entry === undefined) return { type: 'del', key: entryKey(id) };
       const key = entryKey(id);
-      return { type: 'put', key, value: sealed(key, encodeEntry(entry)) };
+      return { type: 'put', key, value: sealRow(key, encodeEntry(entry)) };
     });
     await this.#kv.write(batch, { sync: false });
   }
@@ -102,7 +102,7 @@ export class BlockIndex {
 
   async checkpoint(): Promise<Checkpoint | undefined> {
     const found = await this.#kv.get(CHECKPOINT_KEY);
-    const value = found === undefined ? undefined : unsealed(CHECKPOINT_KEY, found);
+    const value = found === undefined ? undefined : unsealRow(CHECKPOINT_KEY, found);
     if (value?.length !== CHECKPOINT_BYTES) return undefined;
     const view = new DataView(value.buffer, value.byteOffset + STORE_ID_BYTES);
     return {
@@ -124,7 +124,7 @@ export class BlockIndex {
     view.setBigUint64(8, BigInt(checkpoint.position.offset), true);
     view.setBigUint64(16, BigInt(checkpoint.counters.blocks), true);
     view.setBigUint64(24, BigInt(checkpoint.counters.storedBytes), true);
-    const row = sealed(CHECKPOINT_KEY, value);
+    const row = sealRow(CHECKPOINT_KEY, value);
     await this.#kv.write([{ type: 'put', key: CHECKPOINT_KEY, value: row }], { sync: true });
   }
 
@@ -159,21 +159,4 @@ function decodeEntry(value: Uint8Array): IndexEntry {
     uploadedAt: Number(view.getBigUint64(16, true)),
     touchSegment: view.getUint32(24, true),
   };
-}
-
-/** RocksDB's iterators, as its binding makes them, do not compare the checksums of its blocks. */
-function sealed(key: Uint8Array, content: Uint8Array): Uint8Array {
-  const out = new Uint8Array(content.length + SEAL_BYTES);
-  out.set(content);
-  new DataView(out.buffer).setUint32(content.length, crc32c(content, crc32c(key)), true);
-  return out;
-}
-
-/** Undefined: it is not what was written under this key. */
-function unsealed(key: Uint8Array, row: Uint8Array): Uint8Array | undefined {
-  const length = row.length - SEAL_BYTES;
-  if (length < 0) return undefined;
-  const content = row.subarray(0, length);
-  const seal = new DataView(row.buffer, row.byteOffset).getUint32(length, true);
-  return seal === crc32c(content, crc32c(key)) ? content : undefined;
 }

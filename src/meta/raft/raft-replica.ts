@@ -301,6 +301,16 @@ export class RaftReplica implements Replica, RaftReceiver {
     return { core, log, state, applier, loop, ticker, snapshots, compactor, membership, auditor };
   }
 
+  /** The disk does not have what was written to it: what this replica would answer, apply and send from now on may be wrong. */
+  damaged(reason: string): void {
+    if (this.#phase !== 'running' || this.#storageHealth.failed) return;
+    const error = new StateDivergedError(
+      `its disk does not have what was written to it: ${reason}; ${this.#advice()}`,
+    );
+    this.#condemn(error, this.#require().state);
+    this.#storageHealth.fail(error);
+  }
+
   /** The next start must know it too. */
   #condemn(error: StateDivergedError, state: StateStore): void {
     state.condemn(error.message).catch((failure: unknown) => {

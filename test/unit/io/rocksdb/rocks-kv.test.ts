@@ -1,12 +1,15 @@
 import { strict as assert } from 'node:assert';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { FsError } from '../../../../src/base/errno.ts';
+import { seededRandom } from '../../../../src/base/random.ts';
 import { openMetaStorage } from '../../../../src/io/rocksdb/meta-storage.ts';
 import { mapRocksError, StoreUnusableError } from '../../../../src/io/rocksdb/rocks-error.ts';
-import { openRocksKv } from '../../../../src/io/rocksdb/rocks-kv.ts';
+import { openRocksKv, type RocksKvOptions } from '../../../../src/io/rocksdb/rocks-kv.ts';
+import { KvDamagedError, type KvStore } from '../../../../src/ports/kv-store.ts';
+import { flipInTables } from '../../../support/flip-in-tables.ts';
 
 const root = await mkdtemp(join(tmpdir(), 'ringfs-rocks-'));
 after(() => rm(root, { recursive: true, force: true }));
@@ -109,5 +112,75 @@ describe('metadata storage', () => {
     const storage = await openMetaStorage(directory);
     await writeFile(join(directory, 'CURRENT'), '../elsewhere\n');
     await assert.rejects(storage.current(), /does not name a state/);
+  });
+});
+
+describe('a byte of a table that has changed on the disk', () => {
+  /** Does not compress, so that it can be found. */
+  const content = seededRandom(1).bytes(600);
+  const range = { gte: key('a'), lt: key('z') };
+
+  /** A store of three rows in a table, of which the middle one is damaged. */
+  async function damaged(directory: string, options: RocksKvOptions): Promise<KvStore> {
+    const store = await openRocksKv(directory, options);
+    const values = [key('1'), content, key('3')];
+    const rows = values.map((value, at) => ({ type: 'put' as const, key: key('klm'[at] ?? ''), value }));
+    await store.write(rows, { sync: true });
+    await store.close();
+    // What is in its log becomes a table.
+    await (await openRocksKv(directory, options)).close();
+    assert.equal(await flipInTables(directory, content.subarray(200, 300)), 1);
+    return await openRocksKv(directory, options);
+  }
+
+  async function read(store: KvStore): Promise<string[]> {
+    const keys: string[] = [];
+    for await (const [name] of store.scan(range)) keys.push(String.fromCharCode(...name));
+    return keys;
+  }
+
+  it('is not noticed by a scan of plain rows, which must not put it where single reads find it', async () => {
+    const store = await damaged(join(root, 'flip-plain'), { scansFillCache: false });
+    assert.deepEqual(await read(store), ['k', 'l', 'm']);
+    await assert.rejects(store.get(key('l')), StoreUnusableError);
+    await store.close();
+  });
+
+  it('is noticed by every read of sealed rows, and told to the owner', async () => {
+    const told: KvDamagedError[] = [];
+    const options = { sealed: true, onDamaged: (error: KvDamagedError) => void told.push(error) };
+    const store = await damaged(join(root, 'flip-sealed'), options);
+    await assert.rejects(
+      read(store),
+      (error) =>
+        error instanceof KvDamagedError &&
+        /the row 6c in .*flip-sealed is not what was written/.test(error.message),
+    );
+    assert.equal(told.length, 1);
+    await assert.rejects(store.get(key('l')), KvDamagedError);
+    await assert.rejects(store.getMany([key('k'), key('l')]), KvDamagedError);
+    assert.equal(told.length, 3);
+    await store.close();
+  });
+
+  it('of a state of the version before is noticed by reads of single rows', async () => {
+    const directory = join(root, 'old-state');
+    const storage = await openMetaStorage(directory);
+    const old = await damaged(join(directory, 'state-1'), {});
+    await old.close();
+    await writeFile(join(directory, 'CURRENT'), 'state-1\n');
+    assert.equal(await storage.current(), 'state-1');
+    const state = await storage.openState('state-1');
+    assert.deepEqual(await read(state), ['k', 'l', 'm']);
+    await assert.rejects(state.get(key('l')), /corrupt/);
+    await state.close();
+    const next = await storage.openState('state-2');
+    await next.close();
+    await storage.switchTo('state-2');
+    assert.equal(await readFile(join(directory, 'CURRENT'), 'utf8'), 'rows-2\n');
+    assert.deepEqual(await storage.states(), ['state-1', 'state-2']);
+    await storage.removeState('state-1');
+    assert.equal(await storage.current(), 'state-2');
+    assert.ok(!(await readdir(directory)).includes('state-1'));
   });
 });

@@ -296,3 +296,29 @@ describe('the hash of a state', () => {
     assert.equal((await StateStore.open(memory, { ...BEGIN, confState })).condemned, 'it differs');
   });
 });
+
+describe('a replica whose disk has something else than was written', () => {
+  it('stops at once, also as leader, keeps its data, and stays stopped', async () => {
+    const storages = new Map<string, MemoryMetaStorage>();
+    const cluster = new ReplicaCluster({
+      storage: async (id) => {
+        const storage = storages.get(id) ?? new MemoryMetaStorage();
+        storages.set(id, storage);
+        return storage;
+      },
+    });
+    await cluster.startAll();
+    const leader = await cluster.elect();
+    leader.damaged('the row 10 is not what was written');
+    assert.equal(leader.isLeader(), false);
+    const { status, detail } = leader.health();
+    assert.equal(status, 'degraded');
+    assert.match(detail, /the row 10 is not what was written; it has stopped.*ringfs cluster remove/);
+    const next = await cluster.elect();
+    assert.notEqual(next.id, leader.id);
+    assert.deepEqual(cluster.failures, [], 'another start would not help');
+    await cluster.stop(leader.id);
+    assert.match((await cluster.start(leader.id)).health().detail, /the row 10 is not what was written/);
+    await cluster.stopAll();
+  });
+});
