@@ -64,9 +64,7 @@ export function handleVoteRequest(s: RaftState, message: RaftMessage): void {
     s.votedFor === from ||
     (s.votedFor === undefined && s.leader === undefined) ||
     (pre && message.term > s.term);
-  // One that waits to be added may have been a member before, and have lost its votes with its disk.
-  const joining = s.tracker.confState.voters.length === 0;
-  const granted = !joining && free && s.log.isUpToDate(message.index, message.logTerm);
+  const granted = free && s.log.isUpToDate(message.index, message.logTerm);
   const answer = s.send(pre ? RaftMessageType.PRE_VOTE_RESPONSE : RaftMessageType.VOTE_RESPONSE, from);
   answer.reject = !granted;
   tellCommit(s, answer);

@@ -1,6 +1,6 @@
 import { EMPTY_BYTES } from '../../base/bytes.ts';
 import type { ServerId } from '../../base/ids.ts';
-import { EntryType } from '../../gen/ringfs/v1/raft.ts';
+import { EntryType, RaftMessageType } from '../../gen/ringfs/v1/raft.ts';
 import { sendRound } from './heartbeat.ts';
 import { entryBytes } from './log.ts';
 import { confirmRounds, failReads } from './reads.ts';
@@ -10,6 +10,9 @@ import type { RaftState } from './state.ts';
 /** What ends with a term or a role. The lease promise (contactElapsed) does not. */
 function reset(s: RaftState, term: number): void {
   if (term !== s.term) {
+    // The leader of the new term may replace these entries before they are on the disk. Nobody could commit by them any more: a
+    // majority has elected that leader. But no answer promises what its sender does not have.
+    s.outbox = s.outbox.filter((m) => m.type !== RaftMessageType.APPEND_RESPONSE || m.reject);
     s.term = term;
     s.votedFor = undefined;
     s.seenRound = 0;

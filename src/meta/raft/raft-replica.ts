@@ -105,6 +105,9 @@ interface Running {
   readonly auditor: StateAuditor;
 }
 
+const isVoteRequest = ({ type }: RaftMessage): boolean =>
+  type === RaftMessageType.VOTE || type === RaftMessageType.PRE_VOTE;
+
 /** The Raft driver: gives the pure core its clock, its disk and its network, and applies what it commits. */
 export class RaftReplica implements Replica, RaftReceiver {
   readonly id: ServerId;
@@ -493,10 +496,14 @@ export class RaftReplica implements Replica, RaftReceiver {
       this.#logger.warn({ from: from.id, cluster: from.clusterId }, 'dropped messages of another cluster');
       return;
     }
-    const { core, applier, loop } = this.#require();
+    const { core, applier, loop, state } = this.#require();
     const congested = applier.queuedBytes > APPLY_QUEUE_BYTES_MAX;
+    const joining = state.applied.confState.voters.length === 0;
     this.#members.meet(from.id, from.address);
     for (const message of messages) {
+      // One that waits to be added may have been a member before, and have lost its votes with its disk. Nobody needs its vote: who
+      // is to vote has caught up before.
+      if (joining && isVoteRequest(message)) continue;
       // The leader sends them again; heartbeats keep it leader meanwhile.
       if (congested && message.type === RaftMessageType.APPEND && message.entries.length > 0) continue;
       core.step(message);

@@ -164,22 +164,6 @@ describe('election restriction (Raft paper, 5.4.1)', () => {
   it('with the same last term the shorter log loses', () => assert.equal(ask(1, 2), false));
 });
 
-describe('a node that waits to be added', () => {
-  it('votes for nobody, since it may have been a member that has lost its disk, and does so as soon as it is one', () => {
-    const request = (type: 1 | 3) => message(type, 'b', 'x', 5, { index: 9, logTerm: 4 });
-    const answers = (conf: ReturnType<typeof confState>, type: 1 | 3) => {
-      const node = createNode('x', conf);
-      node.step(request(type));
-      return drain(node).map(({ reject }) => reject);
-    };
-    for (const type of [T.PRE_VOTE, T.VOTE] as const) {
-      assert.deepEqual(answers(confState([]), type), [true]);
-      assert.deepEqual(answers(confState(['b', 'c'], ['x']), type), [false]);
-      assert.deepEqual(answers(confState(['b', 'c', 'x']), type), [false]);
-    }
-  });
-});
-
 describe('pre-vote (thesis, 9.6)', () => {
   it('changes no term, neither here nor there', () => {
     const cluster = new TestCluster(['a', 'b', 'c']);

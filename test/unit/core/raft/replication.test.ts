@@ -115,6 +115,20 @@ describe('log replication (Raft paper, 5.3)', () => {
     assert.equal(appends(), 1);
   });
 
+  it('what a later leader replaces before it is stored is not acknowledged', () => {
+    const node = createNode('a', ABC);
+    const append = (from: string, term: number) =>
+      message(T.APPEND, from, 'a', term, { index: 0, logTerm: 0, entries: [entry(1, term)] });
+    node.step(append('b', 1));
+    node.step(append('c', 2));
+    const answers = drain(node).filter((m) => m.type === T.APPEND_RESPONSE);
+    assert.deepEqual(
+      answers.map(({ to, term, index }) => [to, term, index]),
+      [['c', 2, 1]],
+    );
+    assert.equal(node.term(1), 2);
+  });
+
   it('the hint of a refusal skips whole terms', () => {
     const mine = [entry(1, 1), entry(2, 1), ...[3, 4, 5, 6, 7, 8].map((i) => entry(i, 5))];
     const theirs = [entry(1, 1), entry(2, 1), ...[3, 4, 5, 6, 7, 8, 9].map((i) => entry(i, 3))];

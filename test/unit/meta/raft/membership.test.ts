@@ -8,6 +8,7 @@ import type {
   ProposeConfChangeResult,
   RaftCoreStatus,
 } from '../../../../src/core/raft/types.ts';
+import { RaftMessageType } from '../../../../src/gen/ringfs/v1/raft.ts';
 import {
   type MemberChange,
   MemberChangeLaterError,
@@ -16,9 +17,9 @@ import {
 } from '../../../../src/meta/raft/membership.ts';
 import type { RaftReplica } from '../../../../src/meta/raft/raft-replica.ts';
 import { MemoryMetaStorage } from '../../../support/memory-meta-storage.ts';
-import { confState } from '../../../support/raft-cluster.ts';
+import { confState, message } from '../../../support/raft-cluster.ts';
 import { RecordingLogger } from '../../../support/recording-logger.ts';
-import { ReplicaCluster } from '../../../support/replica-cluster.ts';
+import { CLUSTER_ID, ReplicaCluster } from '../../../support/replica-cluster.ts';
 
 const peer = (id: string, change: Partial<PeerProgress> = {}): PeerProgress => ({
   id: id as ServerId,
@@ -220,6 +221,19 @@ describe('a cluster of drivers', () => {
     await servers.start(away);
     await servers.untilCaughtUp();
     assert.ok(servers.get(away).status().voters.includes(s4));
+    await servers.stopAll();
+  });
+
+  it('has nobody vote who waits to be added, since it may have lost its votes with its disk', async () => {
+    const servers = cluster();
+    await servers.startAll();
+    await servers.elect();
+    const joiner = await servers.start(s4);
+    const from = { id: 's1' as ServerId, address: 's1:1', clusterId: CLUSTER_ID };
+    const request = (type: RaftMessageType) => message(type, 's1', 's4', 90, { index: 99, logTerm: 89 });
+    joiner.onMessages([request(RaftMessageType.PRE_VOTE), request(RaftMessageType.VOTE)], from);
+    await servers.settle();
+    assert.equal(joiner.status().term, 0);
     await servers.stopAll();
   });
 
