@@ -333,6 +333,11 @@ export const VFS_DIRTY_BYTES_MAX = 128 * MIB;
 export const VFS_DIRTY_RUNS_MAX = 16_384;
 /** Unflushed data is looked for this often, so it is on its way at the latest after this time. */
 export const VFS_WRITE_BACK_DELAY_MS = 500;
+/** A file that grew by so much since it was looked at is being streamed, and its block is not cut where the clock happens to
+ * strike: equal files are to have equal blocks. Programs that write less, such as logs, are not held up. */
+export const VFS_STREAM_BYTES_MIN = 256 * KIB;
+/** How many such looks one block is waited for. */
+export const VFS_STREAM_LOOKS_MAX = 10;
 /** Blocks of one file on their way to the ring. */
 export const VFS_PUTS_PER_INODE_MAX = 6;
 /** Files that the background write-back flushes at the same time. */

@@ -1,6 +1,11 @@
 import type { FsError } from '../base/errno.ts';
 import type { Ino } from '../base/ids.ts';
-import { VFS_DIRTY_RUNS_MAX, VFS_EXTENTS_PER_COMMIT_MAX } from '../base/limits.ts';
+import {
+  VFS_DIRTY_RUNS_MAX,
+  VFS_EXTENTS_PER_COMMIT_MAX,
+  VFS_STREAM_BYTES_MIN,
+  VFS_STREAM_LOOKS_MAX,
+} from '../base/limits.ts';
 import type { Attr } from '../gen/ringfs/v1/namespace.ts';
 import type { Instant } from '../ports/clock.ts';
 import type { Batch, OpenBatch } from './batch.ts';
@@ -38,6 +43,10 @@ export class InodeState {
   flushing = false;
   /** How often since it was last clean the servers refused a commit because a chunk had too many extents. */
   crowdedAttempts = 0;
+  /** Bytes ever written here, and at the last look of `streams`. */
+  #written = 0;
+  #writtenBefore = 0;
+  #looks = { sequence: 0, count: 0 };
   /** Where the last write ended: one that starts there is streaming. */
   #writeEnd = -1;
   #sequence = 0;
@@ -107,11 +116,21 @@ export class InodeState {
     const open = this.#openBatch('write', mtime, clearSuidSgid);
     const streaming = offset === this.#writeEnd && offset >= this.#blockSizeBytes;
     this.#writeEnd = offset + data.length;
+    this.#written += data.length;
     const grown = open.buffer.write(offset, data, streaming);
     if (open.buffer.hasFullWindows) this.#freeze(open, open.buffer.takeFullWindows());
     if (open.buffer.empty) this.open = undefined;
     else if (open.buffer.runCount > VFS_DIRTY_RUNS_MAX) this.freezeAll();
     return grown;
+  }
+
+  /** Asked once per write-back delay: whether the block that is being written is worth waiting for. */
+  streams(): boolean {
+    const grown = this.#written - this.#writtenBefore;
+    this.#writtenBefore = this.#written;
+    if (this.#looks.sequence !== this.#sequence) this.#looks = { sequence: this.#sequence, count: 0 };
+    const sequential = this.open?.kind === 'write' && this.open.buffer.runCount === 1;
+    return sequential && grown >= VFS_STREAM_BYTES_MIN && this.#looks.count++ < VFS_STREAM_LOOKS_MAX;
   }
 
   /** Copies `data` behind everything else. Batches end between writes, so that each lands in one piece. */

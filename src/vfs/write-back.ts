@@ -129,7 +129,11 @@ export class WriteBack {
       const now = this.#core.timers.nowMs();
       const dirty = this.#core.inodes.dirty();
       const due = dirty.filter((s) => !s.flushing && s.retryAtMs <= now && !(s.removed && s.handles > 0));
-      this.#spawn(forEachLimited(due, VFS_FLUSHES_MAX, (state) => this.#tryFlush(state)));
+      // Of a streamed file what is full is committed, and the rest left to be filled.
+      const streamed = new Set(due.filter((state) => state.streams()));
+      for (const state of streamed) this.#background(state, state.lastSequence);
+      const rest = due.filter((state) => !streamed.has(state));
+      this.#spawn(forEachLimited(rest, VFS_FLUSHES_MAX, (state) => this.#tryFlush(state)));
       if (dirty.length > 0) this.#arm();
     });
   }

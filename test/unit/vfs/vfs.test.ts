@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FsError } from '../../../src/base/errno.ts';
 import { type Ino, ROOT_INO } from '../../../src/base/ids.ts';
+import { VFS_STREAM_LOOKS_MAX, VFS_WRITE_BACK_DELAY_MS } from '../../../src/base/limits.ts';
 import type { Op } from '../../../src/gen/ringfs/v1/namespace.ts';
 import {
   bytes,
@@ -123,6 +124,38 @@ describe('flush', () => {
     await settle();
     assert.equal(vfs.stats().dirtyBytes, 0);
     assert.equal(text(await readPath(cluster.mount().vfs, 'f')), 'soon durable');
+  });
+
+  it('does not cut the block of a streamed file by the clock, so that equal files have equal blocks', async () => {
+    const cluster = new Cluster();
+    const { vfs, timers, blocks } = cluster.mount();
+    const { ino, handle } = await createFile(vfs, 'f');
+    const quarter = new Uint8Array(1024 * KIB).fill(7);
+    for (let i = 0; i < 5; i++) {
+      await vfs.write(ino, handle, i * quarter.length, quarter);
+      timers.advance(VFS_WRITE_BACK_DELAY_MS);
+      await settle();
+    }
+    assert.equal(blocks.puts.length, 1, 'the full one');
+    timers.advance(2 * VFS_WRITE_BACK_DELAY_MS);
+    await settle();
+    assert.equal(vfs.stats().dirtyBytes, 0, 'nobody goes on writing');
+    assert.equal(blocks.puts.length, 2);
+  });
+
+  it('does not wait for the block of a stream for ever', async () => {
+    const cluster = new Cluster();
+    const { vfs, timers, blocks } = cluster.mount();
+    const { ino, handle } = await createFile(vfs, 'f');
+    const piece = new Uint8Array(256 * KIB).fill(7);
+    for (let i = 0; i <= VFS_STREAM_LOOKS_MAX; i++) {
+      assert.equal(blocks.puts.length, 0);
+      await vfs.write(ino, handle, i * piece.length, piece);
+      timers.advance(VFS_WRITE_BACK_DELAY_MS);
+      await settle();
+    }
+    assert.equal(blocks.puts.length, 1);
+    assert.equal(vfs.stats().dirtyBytes, 0);
   });
 
   it('can be interrupted while it waits, and goes on', async () => {
