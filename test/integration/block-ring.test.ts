@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -18,6 +17,7 @@ import type { BlockStore } from '../../src/ports/block-store.ts';
 import type { RpcConnection } from '../../src/ports/rpc.ts';
 import { RecordingLogger } from '../support/recording-logger.ts';
 import { blockIdOf, type TestBlock, testBlock } from '../support/test-blocks.ts';
+import { freePorts } from '../support/test-cluster.ts';
 
 interface RealNode {
   readonly name: string;
@@ -28,15 +28,6 @@ interface RealNode {
 }
 
 const timers = new SystemTimers();
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
 
 async function startNode(
   folder: string,
@@ -87,7 +78,8 @@ describe('block ring over gRPC, segments and RocksDB', () => {
   it('three nodes store, lose one, go on, and bring it up to date when it is back', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'block-ring-'));
     const names = ['a', 'b', 'c'];
-    const addresses = await Promise.all(names.map(async () => `127.0.0.1:${await freePort()}`));
+    const basePort = await freePorts(names.length);
+    const addresses = names.map((_, i) => `127.0.0.1:${basePort + i}`);
     const nodes = await Promise.all(
       names.map((name, i) => startNode(folder, name, addresses[i]!, addresses)),
     );

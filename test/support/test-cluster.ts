@@ -64,10 +64,13 @@ export function environment(): NodeJS.ProcessEnv {
   return { ...process.env, UV_THREADPOOL_SIZE: '16' };
 }
 
-/** The first of `count` ports in a row that are free now. */
+/**
+ * The first of `count` ports in a row that are free now. Below those that the system gives to outgoing connections, which could take
+ * the port of a server that is being restarted.
+ */
 export async function freePorts(count: number): Promise<number> {
   for (;;) {
-    const base = 20_000 + Math.floor(Math.random() * 20_000);
+    const base = 12_000 + Math.floor(Math.random() * 20_000);
     const free = await Promise.all(Array.from({ length: count }, (_, i) => portIsFree(base + i)));
     if (free.every(Boolean)) return base;
   }
