@@ -42,6 +42,10 @@ export class SimDisk {
     this.#syncMs = syncMs;
   }
 
+  get full(): boolean {
+    return this.memory.writeFailure !== undefined;
+  }
+
   set full(full: boolean) {
     if (full) this.memory.fillDisk();
     else this.memory.writeFailure = undefined;

@@ -1,4 +1,5 @@
 import { equalBytes } from '../../../src/base/bytes.ts';
+import { asFsError } from '../../../src/base/errno.ts';
 import type { ServerId } from '../../../src/base/ids.ts';
 import type { Random } from '../../../src/base/random.ts';
 import { ReadPoints } from '../../../src/client/read-points.ts';
@@ -162,7 +163,8 @@ export class SimServer {
       if (!error.message.includes('damaged')) {
         world.fail(new Violation('start', `${this.id} does not say what is wrong: ${error.message}`));
       }
-    } else if (!this.#mayFail) {
+    } else if (!this.#mayFail && !(this.disk.full && asFsError(error).code === 'ENOSPC')) {
+      // A start may have to write, such as to finish what a crash cut short. On a full disk it is tried again.
       world.fail(new Violation('start', `${this.id} did not start: ${String(error)}`, { cause: error }));
     }
     if (damage !== undefined) {

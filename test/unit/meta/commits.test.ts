@@ -2,7 +2,18 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { LEASE_MARGIN_MS, LEASE_TTL_MS } from '../../../src/base/limits.ts';
 import { isSettled, leaderFixture, turn } from '../../support/meta-server-fixture.ts';
-import { bytes, mkfile, setAttr, truncate, unlink } from '../../support/namespace-ops.ts';
+import {
+  bytes,
+  copyRange,
+  inline,
+  link,
+  mkfile,
+  rename,
+  setAttr,
+  truncate,
+  unlink,
+  write,
+} from '../../support/namespace-ops.ts';
 import { inoOf, type StubMetaClient } from '../../support/stub-meta-client.ts';
 
 const ROOT = 1;
@@ -105,6 +116,34 @@ describe('commits and recalls', () => {
     b.ack(b.recalls[0]!);
     assert.equal((await refused).body?.$case, 'rejected');
     await made;
+  });
+
+  // Found by: npm run sim -- --seed 898700519 --profile mixed
+  it('does not tell in a success that changes nothing what another client may still not see', async () => {
+    const { a, b, ino, fixture } = await twoClients();
+    const c = await fixture.client();
+    await getAttr(b, ROOT);
+    b.autoAck = false;
+    const linked = a.commit([link(ino, ROOT, 'g')]);
+    const renamed = c.commit([rename(ROOT, 'g', ROOT, 'f')]);
+    assert.equal(await isSettled(renamed), false);
+    b.ack(b.recalls[0]!);
+    assert.equal((await renamed).body?.$case, 'ok');
+    await linked;
+  });
+
+  it('does not copy what another client may still not see', async () => {
+    const { a, b, ino, fixture } = await twoClients();
+    const c = await fixture.client();
+    const target = inoOf(await c.commit([mkfile(ROOT, 'copy')]));
+    await getAttr(b, ino);
+    b.autoAck = false;
+    const written = a.commit([write(ino, [inline(0, 'new')])]);
+    const copied = c.commit([copyRange(ino, 0, target, 0, 3)]);
+    assert.equal(await isSettled(copied), false);
+    b.ack(b.recalls[0]!);
+    assert.equal((await copied).body?.$case, 'ok');
+    await written;
   });
 
   it('recalls between commits of one batch: only the last committer keeps the inode', async () => {
