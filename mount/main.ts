@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { addressesOf, livingOf } from '../src/client/block-addresses.ts';
 import { BlockClient } from '../src/client/block-client.ts';
 import { MetaClient } from '../src/client/meta-client.ts';
 import { blockConnector, metaConnector } from '../src/io/grpc/connectors.ts';
@@ -120,20 +121,6 @@ export async function startMount(
         ? { status: 'degraded', detail: 'no leader of the metadata cluster answers' }
         : { status: 'ok', detail: '' },
   };
-}
-
-type BlockNodes = readonly {
-  readonly info?: { readonly address: string } | undefined;
-  readonly alive: boolean;
-}[];
-
-function addressesOf(nodes: BlockNodes): readonly string[] {
-  return nodes.flatMap((node) => (node.info === undefined ? [] : [node.info.address]));
-}
-
-function livingOf({ blockNodes }: { readonly blockNodes: BlockNodes }): readonly string[] {
-  const alive = addressesOf(blockNodes.filter((node) => node.alive));
-  return alive.length > 0 ? alive : addressesOf(blockNodes);
 }
 
 async function chooseDriver(wanted: MountOptions['driver']): Promise<'devfuse' | 'fuse-native'> {

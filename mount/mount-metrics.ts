@@ -1,5 +1,5 @@
 import type { BlockClientStats, MetaClientStats } from '../src/client/client-stats.ts';
-import { counter, gauge, type MetricFamily, requestFamilies } from '../src/ports/metrics.ts';
+import { counter, flag, gauge, type MetricFamily, requestFamilies } from '../src/ports/metrics.ts';
 import type { VfsStats } from '../src/vfs/vfs.ts';
 
 export interface MountMetricsInput {
@@ -9,8 +9,6 @@ export interface MountMetricsInput {
   readonly meta: MetaClientStats;
   readonly blocks: BlockClientStats;
 }
-
-const flag = (value: boolean): number => (value ? 1 : 0);
 
 /** Everything that a mount tells of itself. docs/metrics.md says what it means; each name is in there. */
 export function mountMetrics({ mountPoint, driver, vfs, meta, blocks }: MountMetricsInput): MetricFamily[] {

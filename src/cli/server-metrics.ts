@@ -3,7 +3,7 @@ import type { RaftStatus, ServerStatus } from '../gen/ringfs/v1/admin.ts';
 import type { NodeInfo } from '../gen/ringfs/v1/block.ts';
 import type { MetaServerStats } from '../meta/meta-server.ts';
 import type { RaftCountersSnapshot } from '../meta/raft/raft-counters.ts';
-import { counter, gauge, type MetricFamily, requestFamilies } from '../ports/metrics.ts';
+import { counter, flag, gauge, type MetricFamily, requestFamilies } from '../ports/metrics.ts';
 
 export interface ServerMetricsInput {
   /** What `ringfs status` shows. */
@@ -17,8 +17,6 @@ export interface ServerMetricsInput {
   /** With the role block. */
   readonly blockRequests?: readonly RequestSnapshot[];
 }
-
-const flag = (value: boolean): number => (value ? 1 : 0);
 
 /** Everything that a server tells of itself. docs/metrics.md says what it means; each name is in there. */
 export function serverMetrics({ status, meta, blockRequests }: ServerMetricsInput): MetricFamily[] {

@@ -43,6 +43,9 @@ export interface MetricsSource {
   health(): Promise<Health>;
 }
 
+/** The value of a gauge that says whether something is so. */
+export const flag = (value: boolean): number => (value ? 1 : 0);
+
 const samplesOf = (value: number | readonly Sample[]): readonly Sample[] =>
   typeof value === 'number' ? [{ value }] : value;
 

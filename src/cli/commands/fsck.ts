@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os';
 import { REPLICAS_DEFAULT } from '../../base/limits.ts';
+import { livingOf } from '../../client/block-addresses.ts';
 import { BlockConnections } from '../../client/connections.ts';
 import { MetaObserver } from '../../client/meta-observer.ts';
 import { NodeList } from '../../client/node-list.ts';
@@ -88,7 +89,7 @@ async function check(
   );
   try {
     const topology = await observer.topology();
-    const nodes = addressesOf(topology);
+    const nodes = namesOf(topology);
     const replicas = topology.replicas === 0 ? REPLICAS_DEFAULT : topology.replicas;
     const list = new NodeList({ timers, logger, source: () => observer.topology().then(livingOf) });
     const ring = new RingCache({ connections, random: parts.random, nodes: list }, { replicas });
@@ -125,15 +126,8 @@ async function readRowsOf(address: string, rows: KvStore): Promise<{ clusterId: 
 }
 
 /** Names of all block nodes, by address. */
-function addressesOf(topology: Topology): Map<string, string> {
+function namesOf(topology: Topology): Map<string, string> {
   return new Map(
     topology.blockNodes.flatMap(({ info }) => (info === undefined ? [] : [[info.address, info.id] as const])),
   );
-}
-
-function livingOf({ blockNodes }: Topology): string[] {
-  const living = blockNodes.filter((node) => node.alive);
-  // A follower does not know who is.
-  const nodes = living.length > 0 ? living : blockNodes;
-  return nodes.flatMap(({ info }) => (info === undefined ? [] : [info.address]));
 }

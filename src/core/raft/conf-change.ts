@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.ts';
+import { toBinary } from '../../base/bytes.ts';
 import type { ServerId } from '../../base/ids.ts';
 import type { RaftConfState } from '../../gen/ringfs/v1/raft.ts';
 
@@ -81,7 +82,7 @@ export function decodeConfChange(data: Uint8Array): ConfChange | undefined {
   let at = 3;
   const takeText = (): string => {
     const length = data[at] ?? 0;
-    const text = String.fromCharCode(...data.subarray(at + 1, at + 1 + length));
+    const text = toBinary(data.subarray(at + 1, at + 1 + length));
     at += 1 + length;
     return text;
   };
