@@ -53,6 +53,8 @@ export class EventLoopReader {
       handle.useUserBuffer(current);
       handle.onread = () => {
         const length = streamBaseState[kReadBytesOrError] ?? 0;
+        // EAGAIN, as the runtime tells it: what made the device readable was withdrawn, or taken by another reader, before it was read.
+        if (length === 0) return;
         if (length < 0) {
           end(systemError(length));
           return;

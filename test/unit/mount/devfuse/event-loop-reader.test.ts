@@ -8,7 +8,11 @@ import { openEventLoopReader } from '../../../../mount/devfuse/event-loop-reader
 
 /** A pipe with a name, whose reading end is the reader's. */
 async function withPipe(
-  test: (reader: NonNullable<ReturnType<typeof openEventLoopReader>>, writer: number) => Promise<void>,
+  test: (
+    reader: NonNullable<ReturnType<typeof openEventLoopReader>>,
+    writer: number,
+    path: string,
+  ) => Promise<void>,
 ): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'ringfs-reader-'));
   const path = join(dir, 'pipe');
@@ -20,7 +24,7 @@ async function withPipe(
   const reader = openEventLoopReader(reading);
   assert.ok(reader, 'this runtime can poll a descriptor');
   try {
-    await test(reader, writer);
+    await test(reader, writer, path);
   } finally {
     reader.close();
     rmSync(dir, { recursive: true });
@@ -58,6 +62,34 @@ describe('EventLoopReader', () => {
       await assert.rejects(
         reader.run(Buffer.alloc(10), () => assert.fail('nothing was written')),
         { code: 'EOF' },
+      );
+    }));
+
+  it('takes no request where another reader was faster', () =>
+    withPipe(async (reader, writer, path) => {
+      const other = openEventLoopReader(openSync(path, 'r'));
+      assert.ok(other);
+      const taken: string[] = [];
+      const take = (name: string, buffer: Buffer) => (length: number) => {
+        taken.push(`${name} ${buffer.toString('latin1', 0, length)}`);
+        const next = taken.length;
+        // Both are woken for each write, and one of them finds the pipe empty: the next is written when both have looked.
+        setImmediate(() => {
+          if (next < 10) writeSync(writer, String(next));
+          else closeSync(writer);
+        });
+        return buffer;
+      };
+      const [first, second] = [Buffer.alloc(10), Buffer.alloc(10)];
+      writeSync(writer, '0');
+      await Promise.all([
+        assert.rejects(reader.run(first, take('first', first)), { code: 'EOF' }),
+        assert.rejects(other.run(second, take('second', second)), { code: 'EOF' }),
+      ]);
+      other.close();
+      assert.deepEqual(
+        taken.map((line) => line.split(' ')[1]),
+        Array.from({ length: 10 }, (_, i) => String(i)),
       );
     }));
 
