@@ -2,7 +2,9 @@
  * What one stream of blocks of 4 MiB reaches, printed as JSON: to a single node, to a ring of three nodes with three copies, and from a
  * node that is drained to the others; beside it what one core hashes and what the disk takes, in the same minute.
  *
- *   node dist/test/bench/streams.js [--mib 512] [--base-port 33300] [--directory DIR]
+ *   node FLAGS dist/test/bench/streams.js [--mib 512] [--base-port 33300] [--directory DIR]
+ *
+ * FLAGS are handed on to the servers: those of the `ringfs` script give the figures of production.
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -126,6 +128,7 @@ async function withRing(
     basePort: Number(values['base-port']) + 10 * nodes,
     metaServers: 1,
     flags: () => ['--replicas', String(replicas)],
+    nodeFlags: process.execArgv,
   });
   try {
     for (let i = 0; i < nodes; i++) servers.start(servers.make());

@@ -15,6 +15,8 @@ export interface ServerProcessesOptions {
   readonly metaServers?: number;
   /** More flags of `ringfs server`, by server. */
   readonly flags?: (id: string) => readonly string[];
+  /** Of node itself. Default: none. */
+  readonly nodeFlags?: readonly string[];
 }
 
 interface Server {
@@ -78,7 +80,13 @@ export class ServerProcesses {
     const log = openSync(path.join(this.root, `${id}.log`), 'a');
     const child = spawn(
       process.execPath,
-      [RINGFS_MAIN, 'server', ...flags, ...(this.#options.flags?.(id) ?? [])],
+      [
+        ...(this.#options.nodeFlags ?? []),
+        RINGFS_MAIN,
+        'server',
+        ...flags,
+        ...(this.#options.flags?.(id) ?? []),
+      ],
       {
         stdio: ['ignore', log, log],
         env: environment(),
