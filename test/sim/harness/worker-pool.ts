@@ -54,7 +54,9 @@ export class WorkerPool {
 
   #fork(): ChildProcess {
     // One run takes one processor: V8's helper threads would only get in the way of the other runs.
-    const child = fork(WORKER, [], { execArgv: ['--enable-source-maps', '--single-threaded-gc'] });
+    const child = fork(WORKER, [], {
+      execArgv: ['--enable-source-maps', '--single-threaded-gc', '--min-semi-space-size=32'],
+    });
     this.#all.add(child);
     return child;
   }
