@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { access, constants, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { isServerStuck } from './serving-process.ts';
 
 export type MountErrorCode =
   | 'missing'
@@ -96,7 +97,9 @@ async function resolveMountPath(path: string): Promise<string> {
   }
 }
 
-async function isDead(path: string): Promise<boolean> {
+/** Whether nobody serves the mount at `path` any more. A mount that does not answer for other reasons is waited for. */
+async function isDead(path: string, { device }: MountEntry): Promise<boolean> {
+  if (await isServerStuck(device)) return true;
   try {
     await stat(path);
     return false;
@@ -131,8 +134,9 @@ export async function checkMountPoint(path: string): Promise<string> {
   return resolved;
 }
 
-async function refuseMounted(path: string, { fsType }: MountEntry): Promise<never> {
-  if (fsType.startsWith('fuse') && (await isDead(path))) {
+async function refuseMounted(path: string, mounted: MountEntry): Promise<never> {
+  const { fsType } = mounted;
+  if (fsType.startsWith('fuse') && (await isDead(path, mounted))) {
     throw new MountError(
       'dead-mount',
       `${path} is a mount whose process is gone (transport endpoint is not connected); run: ringfs umount ${path}`,
@@ -193,17 +197,21 @@ function umountCommand(path: string, { lazy, force }: UmountOptions): [string, s
   return ['umount', ['-i', '-c', ...(force ? ['-f'] : []), ...(lazy || force ? ['-l'] : []), path]];
 }
 
-/** Unmounts a directory, whether its process is alive or not. Throws MountError `busy`, `not-mounted` or `failed`. */
+/**
+ * Unmounts a directory, whether its process is alive or not; by force when that was killed and cannot end (serving-process.ts).
+ * Throws MountError `busy`, `not-mounted` or `failed`.
+ */
 export async function umountPath(path: string, options: UmountOptions = {}): Promise<void> {
   let target = await resolveMountPath(path);
-  if (process.platform === 'linux' && (await findMount(target)) === undefined) {
+  let mounted = await findMount(target);
+  if (process.platform === 'linux' && mounted === undefined) {
     const followed = await realpath(target).catch(() => target);
-    if ((await findMount(followed)) === undefined) {
-      throw new MountError('not-mounted', `${path} is not mounted`);
-    }
+    mounted = await findMount(followed);
+    if (mounted === undefined) throw new MountError('not-mounted', `${path} is not mounted`);
     target = followed;
   }
-  const { failed, output } = await runCommand(...umountCommand(target, options));
+  const isStuck = mounted !== undefined && isRingfs(mounted) && (await isServerStuck(mounted.device));
+  const { failed, output } = await runCommand(...umountCommand(target, isStuck ? { force: true } : options));
   if (!failed) return;
   if (/busy/i.test(output)) {
     throw new MountError(
@@ -222,9 +230,12 @@ export async function umountPath(path: string, options: UmountOptions = {}): Pro
 export async function unmountDead(path: string): Promise<boolean> {
   const unresolved = await resolveMountPath(path);
   // The path may lead to the mount through a link; asking for the real path of a dead mount itself would fail.
-  for (const candidate of new Set([unresolved, await realpath(unresolved).catch(() => unresolved)])) {
+  // It is asked for last: a mount whose process is dead or hangs does not answer.
+  const candidates = [() => unresolved, async () => await realpath(unresolved).catch(() => unresolved)];
+  for (const candidateOf of candidates) {
+    const candidate = await candidateOf();
     const mounted = await findMount(candidate);
-    if (mounted === undefined || !isRingfs(mounted) || !(await isDead(candidate))) continue;
+    if (mounted === undefined || !isRingfs(mounted) || !(await isDead(candidate, mounted))) continue;
     await umountPath(candidate, { lazy: true });
     return true;
   }

@@ -4,7 +4,8 @@ import type { Timers } from '../../src/ports/clock.ts';
 import type { FileSystem } from '../../src/ports/file-system.ts';
 import type { Logger } from '../../src/ports/logger.ts';
 import type { FrontEnd, MountFlags, StopOptions } from '../front-end.ts';
-import { checkDevfuse, checkMountPoint, MountError, umountPath } from '../mount-point.ts';
+import { checkDevfuse, checkMountPoint, findMount, MountError, umountPath } from '../mount-point.ts';
+import { forgetServing, recordServing } from '../serving-process.ts';
 import { Channel } from './channel.ts';
 import { KernelDevice } from './device.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -49,6 +50,8 @@ export class DevfuseFrontEnd implements FrontEnd {
   readonly unmounted: Promise<void>;
   #resolveUnmounted: () => void = () => {};
   #directory: string | undefined;
+  /** Of the mount, as `major:minor`. */
+  #mounted: string | undefined;
 
   constructor(components: DevfuseComponents, options: DevfuseOptions) {
     this.#components = components;
@@ -77,6 +80,7 @@ export class DevfuseFrontEnd implements FrontEnd {
       throw error;
     }
     this.#directory = directory;
+    await this.#record(directory);
     const dispatcher = this.#serve(device);
     try {
       await dispatcher.initialized;
@@ -88,6 +92,16 @@ export class DevfuseFrontEnd implements FrontEnd {
       this.#components.logger.warn({ directory }, 'read-ahead stays at the default: sysfs is not writable');
     }
     this.#components.logger.info({ directory }, 'mounted');
+  }
+
+  /** Never rejects: without the record everything works, but for a mount process that is killed at a bad moment. */
+  async #record(directory: string): Promise<void> {
+    try {
+      this.#mounted = (await findMount(directory))?.device;
+      if (this.#mounted !== undefined) await recordServing(this.#mounted);
+    } catch (error) {
+      this.#components.logger.debug({ err: error, directory }, 'who serves the mount cannot be written down');
+    }
   }
 
   /** Answers requests until the kernel ends the connection. Not awaited: it lives as long as the mount. */
@@ -135,6 +149,7 @@ export class DevfuseFrontEnd implements FrontEnd {
     if (outcome === 'failed') await this.#abandon();
     await dispatcher.idle();
     await invalidations.idle();
+    if (this.#mounted !== undefined) await forgetServing(this.#mounted);
     device.close();
     this.#components.logger.info({ directory: this.#directory }, 'unmounted');
     this.#resolveUnmounted();

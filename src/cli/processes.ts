@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { processState } from '../../mount/serving-process.ts';
 
 /** True for the command line of a ringfs process, arguments ended by zeros as in /proc/PID/cmdline: node, running our entry point. */
 export function isRingfsCommand(commandLine: string): boolean {
@@ -9,21 +10,6 @@ export function isRingfsCommand(commandLine: string): boolean {
   const isNode = /^node(js)?$/.test(path.basename(program)) || program === process.execPath;
   const script = args.find((arg) => !arg.startsWith('-')) ?? '';
   return isNode && /(^|\/)dist\/src\/cli\/main\.js$/.test(script);
-}
-
-/**
- * When the process started, in clock ticks since boot (proc_pid_stat(5), field 22): with the identifier it names a process for good.
- * Undefined when there is none, or no /proc.
- */
-export function startTicksOf(pid: number): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The command's name, in parentheses, may contain anything.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return Number(fields[19]);
-  } catch {
-    return undefined;
-  }
 }
 
 /**
@@ -38,7 +24,7 @@ export function isRingfsProcess(pid: number, startTicks?: number): boolean {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
   if (process.platform !== 'linux') return true;
-  if (startTicks !== undefined && startTicksOf(pid) !== startTicks) return false;
+  if (startTicks !== undefined && processState(pid)?.startTicks !== startTicks) return false;
   try {
     if (/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) return false;
     return isRingfsCommand(readFileSync(`/proc/${pid}/cmdline`, 'latin1'));

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { processState } from '../../mount/serving-process.ts';
 import type { ReadableVersions } from '../base/format-version.ts';
 import { CliError } from './cli-error.ts';
-import { isRingfsProcess, startTicksOf } from './processes.ts';
+import { isRingfsProcess } from './processes.ts';
 import { refuseVersion } from './versions.ts';
 
 /** What `ringfs up` keeps in its data directory: the cluster it made, and the processes that run now. */
@@ -27,7 +28,7 @@ const runSchema = z.strictObject({
   servers: z.array(
     z.strictObject({ id: z.string(), address: z.string(), pid: z.number().int().nonnegative() }),
   ),
-  /** When each process started, by its id: see startTicksOf. Empty where the system does not tell. */
+  /** When each process started, by its id: see ProcessState. Empty where the system does not tell. */
   startTicks: z.record(z.string(), z.number()),
 });
 export type RunFile = z.infer<typeof runSchema>;
@@ -67,7 +68,7 @@ export const readRun = (data: string): RunFile | undefined =>
 export function writeRun(data: string, run: Omit<RunFile, 'startTicks'>): void {
   const startTicks: Record<string, number> = {};
   for (const pid of pidsOf(run)) {
-    const ticks = startTicksOf(pid);
+    const ticks = processState(pid)?.startTicks;
     if (ticks !== undefined) startTicks[pid] = ticks;
   }
   writeJson(runPath(data), { ...run, startTicks });

@@ -1,9 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
+import { hasDied, processState } from '../../mount/serving-process.ts';
 import type { TimerHandle, Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { CliError } from './cli-error.ts';
 import { spawnRingfs, untilReady } from './ringfs-child.ts';
 
+/** How often it is looked whether a child was killed and cannot end. */
+const STUCK_CHECK_MS = 2_000;
 /** A child that dies is started again after this long: short enough to heal, long enough to see what failed. */
 const RESTART_DELAY_MS = 3_000;
 
@@ -15,6 +18,8 @@ export interface ChildSpec {
   /** The child says over IPC when it is ready. */
   readonly readyTimeoutMs: number;
   readonly beforeRestart?: () => Promise<void>;
+  /** Lets go of a child that was killed and cannot end: see mount/serving-process.ts. */
+  readonly release?: () => Promise<void>;
 }
 
 interface Components {
@@ -22,6 +27,8 @@ interface Components {
   readonly timers: Timers;
   /** What runs as the child; the ringfs command by default. */
   readonly entry?: string;
+  /** What /proc says of a process. Replaced by tests. */
+  readonly stateOf?: typeof processState;
 }
 
 /** Runs one ringfs process, waits until it is ready, and starts it again when it dies. */
@@ -31,6 +38,7 @@ export class SupervisedChild {
   readonly #onChange: () => void;
   #process: ChildProcess | undefined;
   #restart: TimerHandle | undefined;
+  #stuckCheck: TimerHandle | undefined;
   #stopping = false;
   #ready = false;
 
@@ -52,6 +60,7 @@ export class SupervisedChild {
     const child = spawnRingfs(args, logFile, this.#components.entry);
     this.#process = child;
     this.#ready = false;
+    if (this.spec.release !== undefined) this.#watch(child, this.spec.release);
     child.once('error', () => this.#onEnd(child, null, null));
     child.once('exit', (code, signal) => this.#onEnd(child, code, signal));
     let timer: TimerHandle | undefined;
@@ -84,6 +93,27 @@ export class SupervisedChild {
     });
     await exited;
     killer.cancel();
+  }
+
+  /** A child that has just ended is a zombie too, until this process takes note: so it is looked at twice. */
+  #watch(child: ChildProcess, release: () => Promise<void>, seen = false): void {
+    this.#stuckCheck?.cancel();
+    this.#stuckCheck = this.#components.timers.after(STUCK_CHECK_MS, () => {
+      const isOver = child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
+      if (isOver || this.#process !== child) return;
+      const state = (this.#components.stateOf ?? processState)(child.pid);
+      const died = state !== undefined && hasDied(state);
+      if (died && seen) {
+        this.#components.logger.warn(
+          { child: this.spec.name },
+          'a process was killed and cannot end; its mount is ended',
+        );
+        release().catch((error: unknown) => {
+          this.#components.logger.error({ child: this.spec.name, err: error }, 'a mount could not be ended');
+        });
+      }
+      this.#watch(child, release, died);
+    });
   }
 
   #onEnd(child: ChildProcess, code: number | null, signal: NodeJS.Signals | null): void {

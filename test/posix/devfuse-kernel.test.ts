@@ -5,6 +5,7 @@ import { mkdir, open, readdir, readFile, rmdir, stat, unlink, writeFile } from '
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { checkMountPoint, findMount, MountError, umountPath } from '../../mount/mount-point.ts';
+import { hasDied, processState } from '../../mount/serving-process.ts';
 import { type MountedProcess, mountMemoryFs, reasonNotToMount } from '../support/mounted-memory-fs.ts';
 import { execute } from './posix-case.ts';
 
@@ -162,6 +163,32 @@ describe('unmounting devfuse lazily', { skip }, () => {
     mounted.child.stdin?.end();
     assert.equal(await mounted.exited, 0);
     assert.notEqual((await waiting).code, 0);
+    await rmdir(mounted.directory);
+  });
+});
+
+describe('a devfuse mount whose process is killed while the kernel listens to a notice', { skip }, () => {
+  it('is taken away, and the process can end', async () => {
+    const mounted = await mountMemoryFs('devfuse');
+    const path = join(mounted.directory, 'f');
+    await writeFile(path, Buffer.alloc(12_345));
+    const waiting = execute('cat', [path]);
+    assert.equal(await mounted.nextLine(), 'reading');
+    // The notice waits for the pages that are being read, and nothing but their answer wakes it.
+    assert.equal(await mounted.ask({ command: 'invalidate', name: 'f' }), 'done');
+    const pid = mounted.child.pid ?? assert.fail();
+    const inKernel = async (): Promise<boolean> => {
+      const tasks = await readdir(`/proc/${pid}/task`);
+      const wchans = tasks.map((task) => readFile(`/proc/${pid}/task/${task}/stat`, 'latin1'));
+      return (await Promise.all(wchans)).some((line) => / D /.test(line));
+    };
+    await until(inKernel);
+    mounted.child.kill('SIGKILL');
+    await until(async () => hasDied(processState(pid) ?? assert.fail('it cannot end by itself')));
+    await umountPath(mounted.directory);
+    assert.equal(await mounted.exited, null);
+    assert.notEqual((await waiting).code, 0);
+    assert.equal(await checkMountPoint(mounted.directory), mounted.directory);
     await rmdir(mounted.directory);
   });
 });

@@ -8,6 +8,7 @@ import type { FrontEnd } from '../../mount/front-end.ts';
 import { FuseNativeFrontEnd } from '../../mount/fuse-native/front-end.ts';
 import type { FsError } from '../../src/base/errno.ts';
 import { type Ino, ROOT_INO } from '../../src/base/ids.ts';
+import type { FileHandle } from '../../src/ports/file-system.ts';
 import { MemoryFileSystem } from './memory-file-system.ts';
 import { lineLogger } from './mount-logger.ts';
 import type { MountCommand } from './mounted-memory-fs.ts';
@@ -16,8 +17,10 @@ import { systemTimers } from './system-timers.ts';
 const [kind, directory] = process.argv.slice(2);
 if (directory === undefined) throw new Error('usage: mount-memory-fs.js devfuse|fuse-native DIR');
 
-/** Files with this name are read only when the reader is interrupted. */
+/** This name is found only when who asks is interrupted. */
 const STALLED = Buffer.from('stalled');
+/** Files of this length are never read. */
+const UNREADABLE_BYTES = 12_345;
 const CALLER = { uid: 0, gid: 0, pid: 0 };
 
 class StallingFileSystem extends MemoryFileSystem {
@@ -27,6 +30,12 @@ class StallingFileSystem extends MemoryFileSystem {
     return new Promise<never>((_resolve, reject) => {
       signal?.addEventListener('abort', () => reject(signal.reason as FsError));
     });
+  }
+
+  override async read(ino: Ino, handle: FileHandle, offset: number, length: number) {
+    if ((await this.getattr(ino)).size !== UNREADABLE_BYTES) return super.read(ino, handle, offset, length);
+    process.stdout.write('reading\n');
+    return new Promise<never>(() => {});
   }
 }
 
@@ -48,6 +57,13 @@ async function overwrite(name: string, content: string): Promise<void> {
   fileSystem.invalidate([{ ino, data: true }]);
 }
 
+/** Tells the kernel so, and does not wait until it has listened. */
+async function invalidate(name: string): Promise<void> {
+  const ino = (await fileSystem.lookup(ROOT_INO, Buffer.from(name))).ino as Ino;
+  fileSystem.forget(ino, 1);
+  fileSystem.invalidate([{ ino, data: true }]);
+}
+
 async function chmod(name: string, mode: number): Promise<void> {
   const ino = (await fileSystem.lookup(ROOT_INO, Buffer.from(name))).ino as Ino;
   await fileSystem.setattr(CALLER, ino, { mode });
@@ -59,6 +75,9 @@ async function carryOut(command: MountCommand): Promise<string> {
   switch (command.command) {
     case 'overwrite':
       await overwrite(command.name, command.content);
+      return 'done';
+    case 'invalidate':
+      await invalidate(command.name);
       return 'done';
     case 'chmod':
       await chmod(command.name, command.mode);

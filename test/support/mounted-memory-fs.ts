@@ -12,6 +12,7 @@ export type FrontEndKind = 'devfuse' | 'fuse-native';
 /** What the mount process can be asked to do. */
 export type MountCommand =
   | { readonly command: 'overwrite'; readonly name: string; readonly content: string }
+  | { readonly command: 'invalidate'; readonly name: string }
   | { readonly command: 'chmod'; readonly name: string; readonly mode: number }
   | { readonly command: 'stop'; readonly options: StopOptions }
   | { readonly command: 'counts' };

@@ -146,6 +146,7 @@ function mountSpec(options: UpOptions): ChildSpec {
     logFile: path.join(data, 'logs', 'mount.log'),
     readyTimeoutMs: MOUNT_READY_TIMEOUT_MS,
     beforeRestart: () => unmountStale(mount),
+    release: () => unmountStale(mount),
   };
 }
 

@@ -7,7 +7,6 @@ import {
   isRingfsCommand,
   isRingfsProcess,
   signalAll,
-  startTicksOf,
   waitForExit,
 } from '../../../src/cli/processes.ts';
 
@@ -40,13 +39,6 @@ describe('the command line of a ringfs process', () => {
 });
 
 describe('processes', () => {
-  it('are told apart by their start', { skip: process.platform !== 'linux' }, () => {
-    const own = startTicksOf(process.pid) ?? assert.fail();
-    assert.ok(Number.isInteger(own) && own > 0);
-    assert.ok(own > (startTicksOf(1) ?? 0));
-    assert.equal(startTicksOf(2 ** 22 + 1), undefined);
-  });
-
   it('that are none of ours or do not exist are not running', async () => {
     assert.equal(isRingfsProcess(0), false);
     assert.equal(isRingfsProcess(-1), false);

@@ -158,6 +158,37 @@ describe('a supervised child', () => {
     await child.stop('SIGTERM', 60_000);
     await rejected;
   });
+
+  it('is let go of when it was killed and cannot end, which is seen twice', async () => {
+    const released = new Events();
+    let state = 'S';
+    const child = new SupervisedChild(
+      { logger, timers, entry: path.join(dir, 'child.mjs'), stateOf: () => ({ state, startTicks: 1 }) },
+      {
+        ...{
+          name: 'mount',
+          args: ['ready', ''],
+          logFile: path.join(dir, 'logs', 'm.log'),
+          readyTimeoutMs: 5000,
+        },
+        release: async () => released.add(),
+      },
+      changes.add,
+    );
+    children.push(child);
+    await child.start();
+    await timers.advance(10_000);
+    assert.equal(released.seen.length, 0);
+    state = 'Z';
+    await timers.advance(2_000);
+    assert.equal(released.seen.length, 0, 'it may just have ended');
+    await timers.advance(2_000);
+    assert.equal(released.seen.length, 1);
+    assert.ok(logger.has('a process was killed and cannot end; its mount is ended'));
+    await child.stop('SIGTERM', 60_000);
+    await timers.advance(10_000);
+    assert.equal(released.seen.length, 1, 'nobody is watched any more');
+  });
 });
 
 describe('the end of a log', () => {

@@ -61,14 +61,11 @@ describe('FUSE locks', () => {
 
   it('encodes struct fuse_lk_out', () => {
     const held = { type: 'read', first: 5n, last: 2n ** 63n - 1n, pid: 12_345 } as const;
-    assert.equal(bodyHex(encodeLock(held)), '0500000000000000' + WHOLE_FILE_END + '00000000' + '39300000');
+    assert.equal(bodyHex(encodeLock(held)), `0500000000000000${WHOLE_FILE_END}0000000039300000`);
     const written = encodeLock({ ...held, type: 'write', last: 9n });
     assert.equal(bodyHex(written), '0500000000000000' + '0900000000000000' + '01000000' + '39300000');
     // F_UNLCK: nobody holds one that would be in the way.
-    assert.equal(
-      bodyHex(encodeLock(undefined)),
-      '0000000000000000' + WHOLE_FILE_END + '02000000' + '00000000',
-    );
+    assert.equal(bodyHex(encodeLock(undefined)), `0000000000000000${WHOLE_FILE_END}0200000000000000`);
   });
 });
 
