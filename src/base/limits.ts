@@ -440,6 +440,9 @@ export const SURPLUS_INTERVAL_MS = 60_000;
 /** Blocks listed and dropped at one time, the pause after each page that is listed, and the one after each that is dropped, a longer
  * one while clients are served: with 2 s for the registry these are 250 blocks a second at most, and 70. */
 export const SURPLUS_PAGE_BLOCKS = 512;
+/** Of the blocks dropped at one time: their owners read and hash one copy of each before the answer, a second or two of a slow disk. With
+ * the pauses it is 30 MiB a second, and 10 while clients are served. */
+export const SURPLUS_PAGE_BYTES = 64 * MIB;
 export const SURPLUS_PAGE_PAUSE_MS = 20;
 export const SURPLUS_DROP_PAUSE_MS = 100;
 export const SURPLUS_DROP_PAUSE_BUSY_MS = 5_000;

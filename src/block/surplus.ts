@@ -5,6 +5,7 @@ import {
   SURPLUS_DROP_PAUSE_MS,
   SURPLUS_INTERVAL_MS,
   SURPLUS_PAGE_BLOCKS,
+  SURPLUS_PAGE_BYTES,
   SURPLUS_PAGE_PAUSE_MS,
   SURPLUS_REGISTRY_WAIT_MS,
 } from '../base/limits.ts';
@@ -42,6 +43,14 @@ export interface SurplusOptions {
 interface Candidate {
   readonly id: BlockId;
   readonly owners: readonly Member[];
+}
+
+/** What one owner is asked about. */
+interface Share {
+  readonly member: Member;
+  readonly entries: BlockEntry[];
+  /** It is the one that reads its copy of the block. */
+  readonly read: boolean[];
 }
 
 /** The walk cannot go on: the ring has changed, or what this node knows is old. */
@@ -148,17 +157,25 @@ export class Surplus {
     const owners = new OwnersInOrder(ring, this.#options.replicas);
     let left = 0;
     let candidates: Candidate[] = [];
+    let bytes = 0;
     for (let after: BlockId | undefined; ; ) {
       this.#checkCalm();
       const page = await local.store.list(after, undefined, SURPLUS_PAGE_BLOCKS);
-      for (const { id } of page) {
+      after = undefined;
+      for (const { id, length } of page) {
+        after = id;
         const candidate = { id, owners: await owners.of(id) };
-        if (this.#isSurplus(candidate)) candidates.push(candidate);
+        if (!this.#isSurplus(candidate)) continue;
+        candidates.push(candidate);
+        bytes += length;
+        // What is left of the page is listed again.
+        if (candidates.length >= SURPLUS_PAGE_BLOCKS || bytes >= SURPLUS_PAGE_BYTES) break;
       }
-      after = page.at(-1)?.id;
-      if (candidates.length >= SURPLUS_PAGE_BLOCKS || (after === undefined && candidates.length > 0)) {
+      const full = candidates.length >= SURPLUS_PAGE_BLOCKS || bytes >= SURPLUS_PAGE_BYTES;
+      if (full || (after === undefined && candidates.length > 0)) {
         left += candidates.length - (await this.#dropPage(candidates, view));
         candidates = [];
+        bytes = 0;
         await timers.sleep(pace.busy ? SURPLUS_DROP_PAUSE_BUSY_MS : SURPLUS_DROP_PAUSE_MS, signal);
       }
       if (after === undefined) break;
@@ -244,32 +261,34 @@ export class Surplus {
     candidates: readonly Candidate[],
     entries: readonly (BlockEntry | undefined)[],
   ): Promise<ReadonlyMap<string, ReadonlySet<BlockId>>> {
-    const shares = new Map<string, { readonly member: Member; readonly entries: BlockEntry[] }>();
+    const shares = new Map<string, Share>();
     candidates.forEach(({ owners }, i) => {
       const entry = entries[i];
       if (entry === undefined || !owners.every(({ nodeId }) => this.#c.registry.serves(nodeId))) return;
-      for (const member of owners) {
-        const share = shares.get(member.nodeId) ?? { member, entries: [] };
+      owners.forEach((member, k) => {
+        const share = shares.get(member.nodeId) ?? { member, entries: [], read: [] };
         shares.set(member.nodeId, share);
         share.entries.push(entry);
-      }
+        share.read.push(k === i % owners.length);
+      });
     });
     const vouched = new Map<string, ReadonlySet<BlockId>>();
     await Promise.all(
       [...shares].map(async ([nodeId, share]) => {
-        vouched.set(nodeId, await this.#askOwner(share.member, share.entries));
+        vouched.set(nodeId, await this.#askOwner(share));
       }),
     );
     return vouched;
   }
 
   /** An owner that does not answer, or does not know the question, vouches for none. */
-  async #askOwner(member: Member, entries: readonly BlockEntry[]): Promise<ReadonlySet<BlockId>> {
+  async #askOwner({ member, entries, read }: Share): Promise<ReadonlySet<BlockId>> {
     const { peers, logger } = this.#c;
     try {
       const value = {
         blockIds: entries.map(({ id }) => blockIdToWire(id)),
         uploadedAt: entries.map(({ uploadedAt }) => uploadedAt),
+        read: [...read],
       };
       const reply = await peers.call(
         member.address,

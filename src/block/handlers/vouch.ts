@@ -1,3 +1,4 @@
+import type { BlockId } from '../../base/ids.ts';
 import { BLOCK_IDS_PER_CALL_MAX } from '../../base/limits.ts';
 import { takesBlocks } from '../../core/namespace/block-nodes.ts';
 import { BlockErrorCode, type VouchForBlocks } from '../../gen/ringfs/v1/block.ts';
@@ -8,9 +9,12 @@ import { BlockRequestError, blockIdFromWire, type ReplyBody } from '../wire.ts';
 /** Another node drops its copies of those that all of their owners vouch for: see Surplus. */
 export async function handleVouch(context: BlockContext, request: VouchForBlocks): Promise<ReplyBody> {
   const { nodeId, ring, registry, local, replicas } = context;
-  const { blockIds, uploadedAt } = request;
-  if (blockIds.length > BLOCK_IDS_PER_CALL_MAX || uploadedAt.length !== blockIds.length) {
-    throw new BlockRequestError(BlockErrorCode.INVALID, 'too many block ids, or not an index for each');
+  const { blockIds, uploadedAt, read } = request;
+  if (
+    blockIds.length > BLOCK_IDS_PER_CALL_MAX ||
+    [uploadedAt, read].some((of) => of.length !== blockIds.length)
+  ) {
+    throw new BlockRequestError(BlockErrorCode.INVALID, 'too many block ids, or not all of each');
   }
   const { own } = registry;
   if (!ring.joined || own === undefined || !takesBlocks(own)) {
@@ -24,5 +28,22 @@ export async function handleVouch(context: BlockContext, request: VouchForBlocks
   const copies = ids.flatMap((id, i) => (owned[i] ? [{ id, uploadedAt: uploadedAt[i]! }] : []));
   const kept = await local.vouch(copies);
   let next = 0;
-  return { $case: 'vouch', value: { vouched: owned.map((is) => is && kept[next++] === true) } };
+  const vouched = owned.map((is) => is && kept[next++] === true);
+  // One after the other: it must not push clients aside.
+  for (const [i, id] of ids.entries()) {
+    if (vouched[i] && read[i]) vouched[i] = await isGood(context, id);
+  }
+  return { $case: 'vouch', value: { vouched } };
+}
+
+async function isGood({ gets, local, repair }: BlockContext, id: BlockId): Promise<boolean> {
+  if (!(await gets.acquire(1))) return false;
+  try {
+    const state = await local.verify(id);
+    // The node that asks still has its copy.
+    if (state === 'corrupt') void repair.heal(id);
+    return state === 'good';
+  } finally {
+    gets.release(1);
+  }
 }

@@ -118,8 +118,7 @@ export const BLOCKS_MUTATIONS = {
     node: {
       acceptor: receiving((body) => {
         if (body.$case !== 'vouch') return body;
-        const { blockIds } = body.value;
-        return { $case: 'vouch', value: { blockIds, uploadedAt: blockIds.map(() => 0) } };
+        return { $case: 'vouch', value: { ...body.value, uploadedAt: body.value.blockIds.map(() => 0) } };
       }),
     },
   },

@@ -5,7 +5,7 @@ import { SURPLUS_GRACE_MS_DEFAULT, SURPLUS_INTERVAL_MS } from '../../../src/base
 import { BlockErrorCode, type NodeInfo } from '../../../src/gen/ringfs/v1/block.ts';
 import { BlockNodeMode } from '../../../src/gen/ringfs/v1/namespace.ts';
 import { BlockCluster, errorCode } from '../../support/block-cluster.ts';
-import { type TestBlock, testBlocks } from '../../support/test-blocks.ts';
+import { blockIdOf, type TestBlock, testBlocks } from '../../support/test-blocks.ts';
 
 const OLD = ['a', 'b', 'c'];
 const ALL = [...OLD, 'd'];
@@ -16,13 +16,17 @@ type Changes = Parameters<BlockCluster['tellRegistry']>[0];
 interface Fixture {
   readonly cluster: BlockCluster;
   readonly blocks: readonly TestBlock[];
+  readonly replicas: number;
   /** What the registry says from now on. */
   readonly say: (changes: Changes) => void;
 }
 
 /** Three nodes with blocks, and the registry's news every second. */
-async function threeNodes(options: { readonly silent?: boolean } = {}): Promise<Fixture> {
-  const cluster = new BlockCluster();
+async function threeNodes(
+  options: { readonly silent?: boolean; readonly replicas?: number } = {},
+): Promise<Fixture> {
+  const { replicas = 3 } = options;
+  const cluster = new BlockCluster({ replicas });
   const { timers } = cluster;
   let changes: Changes = {};
   const tell = (): void => {
@@ -35,12 +39,14 @@ async function threeNodes(options: { readonly silent?: boolean } = {}): Promise<
   const blocks = testBlocks(60);
   for (const { id, data } of blocks) {
     const value = { blockId: fromHex(id), data, replicate: true, uploadedAt: UPLOADED_AT };
-    assert.equal((await cluster.call('a', { $case: 'put', value })).$case, 'put');
+    const [owner] = await cluster.owners('a', { id, data }, replicas);
+    assert.equal((await cluster.call(owner!, { $case: 'put', value })).$case, 'put');
   }
   await timers.advance(100);
   return {
     cluster,
     blocks,
+    replicas,
     say: (now) => {
       changes = now;
     },
@@ -48,11 +54,11 @@ async function threeNodes(options: { readonly silent?: boolean } = {}): Promise<
 }
 
 /** The fourth joins, and has copies of what it owns before anybody drops any. */
-async function join({ cluster, blocks }: Fixture): Promise<void> {
+async function join({ cluster, blocks, replicas }: Fixture): Promise<void> {
   cluster.start('d');
   await cluster.untilRing(ALL);
   await cluster.timers.advance(10_000);
-  assert.ok(blocks.some((block) => cluster.holders(block).length === 4));
+  assert.ok(blocks.some((block) => cluster.holders(block).length === replicas + 1));
 }
 
 const infoOf = (cluster: BlockCluster, name: string): Promise<NodeInfo> =>
@@ -129,6 +135,23 @@ describe('copies of blocks that a node does not own any more', () => {
     store.beforePut = undefined;
     await cluster.timers.advance(2 * LONG_MS);
     await assertOnOwnersAlone(fixture);
+    await cluster.stop();
+  });
+
+  it('are not dropped for copies of which none is good, and heal those', async () => {
+    const fixture = await threeNodes({ replicas: 1 });
+    const { cluster, blocks } = fixture;
+    await join(fixture);
+    const { store } = cluster.node('d');
+    assert.ok(store.blocks.size > 0);
+    for (const id of store.blocks.keys()) store.corrupt(id);
+    await cluster.timers.advance(LONG_MS);
+    for (const block of blocks) {
+      const owners = await cluster.owners('a', block, 1);
+      assert.deepEqual(cluster.holders(block), owners);
+      const reply = await cluster.get(owners[0]!, block);
+      assert.ok(reply.$case === 'get' && blockIdOf(reply.value.data) === block.id);
+    }
     await cluster.stop();
   });
 
@@ -210,17 +233,20 @@ describe('a node that is asked to vouch', () => {
     await join(fixture);
     const blockIds = blocks.map(({ id }) => fromHex(id));
     for (const name of ALL) {
-      const value = { blockIds, uploadedAt: blocks.map(() => UPLOADED_AT) };
+      const value = { blockIds, uploadedAt: blocks.map(() => UPLOADED_AT), read: blocks.map(() => true) };
       const reply = await cluster.call(name, { $case: 'vouch', value });
       const owned: boolean[] = [];
       for (const block of blocks) owned.push((await cluster.owners('a', block)).includes(name));
       assert.deepEqual(reply, { $case: 'vouch', value: { vouched: owned } });
     }
-    const odd = await cluster.call('a', { $case: 'vouch', value: { blockIds, uploadedAt: [1] } });
+    const odd = await cluster.call('a', {
+      $case: 'vouch',
+      value: { blockIds, uploadedAt: [1], read: [false] },
+    });
     assert.equal(errorCode(odd), BlockErrorCode.INVALID);
     fixture.say({ a: { mode: BlockNodeMode.DRAINING } });
     await cluster.timers.advance(1000);
-    const value = { blockIds, uploadedAt: blocks.map(() => 0) };
+    const value = { blockIds, uploadedAt: blocks.map(() => 0), read: blocks.map(() => false) };
     assert.equal(errorCode(await cluster.call('a', { $case: 'vouch', value })), BlockErrorCode.UNAVAILABLE);
     await cluster.stop();
   });

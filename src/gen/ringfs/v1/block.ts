@@ -181,6 +181,8 @@ export interface VouchForBlocks {
   blockIds: Uint8Array[];
   /** of the copies to be dropped, one for each */
   uploadedAt: number[];
+  /** one for each: the copy is read and hashed, since the others of this block are not */
+  read: boolean[];
 }
 
 export interface VouchReply {
@@ -1446,7 +1448,7 @@ export const VerifyReply: MessageFns<VerifyReply> = {
 };
 
 function createBaseVouchForBlocks(): VouchForBlocks {
-  return { blockIds: [], uploadedAt: [] };
+  return { blockIds: [], uploadedAt: [], read: [] };
 }
 
 export const VouchForBlocks: MessageFns<VouchForBlocks> = {
@@ -1458,6 +1460,13 @@ export const VouchForBlocks: MessageFns<VouchForBlocks> = {
       writer.uint32(18).fork();
       for (const v of message.uploadedAt) {
         writer.uint64(v);
+      }
+      writer.join();
+    }
+    if (message.read.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.read) {
+        writer.bool(v);
       }
       writer.join();
     }
@@ -1496,6 +1505,24 @@ export const VouchForBlocks: MessageFns<VouchForBlocks> = {
               const end2 = reader.uint32() + reader.pos;
               while (reader.pos < end2) {
                 message.uploadedAt.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.read.push(reader.bool());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.read.push(reader.bool());
               }
 
               continue;
