@@ -432,6 +432,22 @@ export const DRAIN_WALK_INTERVAL_MS = 1000;
 /** A walk starts this long after the last change of the ring, and this long after the previous walk. */
 export const REPAIR_DEBOUNCE_MS = 2000;
 export const REPAIR_INTERVAL_MS = 60_000;
+/** Copies of blocks that a node does not own any more are dropped no sooner than this after its ring or the registry's placement
+ * changed: a node that is away for a restart gets its ranges back, and what others copied for it is still there the next time. */
+export const SURPLUS_GRACE_MS_DEFAULT = 30_000;
+/** Between two walks that look for such copies, at least. One that was interrupted is repeated after a quarter of it. */
+export const SURPLUS_INTERVAL_MS = 60_000;
+/** Blocks listed and dropped at one time, the pause after each page that is listed, and the one after each that is dropped, a longer
+ * one while clients are served: with 2 s for the registry these are 250 blocks a second at most, and 70. */
+export const SURPLUS_PAGE_BLOCKS = 512;
+/** Of the blocks dropped at one time: their owners read and hash one copy of each before the answer, a second or two of a slow disk. With
+ * the pauses it is 30 MiB a second, and 10 while clients are served. */
+export const SURPLUS_PAGE_BYTES = 64 * MIB;
+export const SURPLUS_PAGE_PAUSE_MS = 20;
+export const SURPLUS_DROP_PAUSE_MS = 100;
+export const SURPLUS_DROP_PAUSE_BUSY_MS = 5_000;
+/** A drop waits this long for news from the registry of nodes, which come every second, and is given up then. */
+export const SURPLUS_REGISTRY_WAIT_MS = 10_000;
 /** A node re-reads its blocks at this rate, a small part of what its disk and one core can do. */
 export const SCRUB_BYTES_PER_SECOND_DEFAULT = 8 * MIB;
 /** Less would not get round: 1 TiB at this rate takes half a year. */

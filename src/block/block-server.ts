@@ -8,6 +8,7 @@ import {
   REPLICAS_DEFAULT,
   SCRUB_BYTES_PER_SECOND_DEFAULT,
   SCRUB_INTERVAL_MS_DEFAULT,
+  SURPLUS_GRACE_MS_DEFAULT,
   VIRTUAL_NODES_DEFAULT,
 } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
@@ -30,6 +31,7 @@ import { handleList } from './handlers/list.ts';
 import { handlePut } from './handlers/put.ts';
 import { handleRing } from './handlers/ring.ts';
 import { handleVerify } from './handlers/verify.ts';
+import { handleVouch } from './handlers/vouch.ts';
 import { LocalBlocks } from './local-blocks.ts';
 import { Pace } from './pace.ts';
 import { Peers } from './peers.ts';
@@ -40,6 +42,7 @@ import { Replication } from './replication.ts';
 import { RingDriver } from './ring-driver.ts';
 import { Scrub } from './scrub.ts';
 import { Semaphore } from './semaphore.ts';
+import { Surplus } from './surplus.ts';
 import { virtualPositions } from './virtual-positions.ts';
 import { errorReply, expectedErrorReply, outcomeOf, type ReplyBody, type RequestBody } from './wire.ts';
 
@@ -71,6 +74,8 @@ export interface BlockServerOptions {
   readonly scrubBytesPerSecond?: number;
   /** Pause between two walks that look for copies without references. */
   readonly reconcileIntervalMs?: number;
+  /** Copies of blocks that this node does not own any more stay for at least this long. */
+  readonly surplusGraceMs?: number;
 }
 
 /** One node of the block ring. */
@@ -79,6 +84,7 @@ export class BlockServer {
   readonly #peers: Peers;
   readonly #ring: RingDriver;
   readonly #repair: Repair;
+  readonly #surplus: Surplus;
   readonly #registry: RegistryView;
   readonly #scrub: Scrub;
   readonly #reconcile: Reconcile | undefined;
@@ -105,13 +111,19 @@ export class BlockServer {
     const peers = this.#peers;
     this.#ring = new RingDriver(
       { peers, timers, logger },
-      { nodeId, address, positions, replicas, seeds, onChange: () => this.#repair.ringChanged() },
+      { nodeId, address, positions, replicas, seeds, onChange: () => this.#ringChanged() },
     );
     const ring = this.#ring;
     const pace = new Pace({ timers });
     this.#registry = new RegistryView({ logger }, { nodeId, replicas });
     this.#repair = new Repair({ ring, peers, local, pace, timers, logger }, { nodeId, replicas });
     const repair = this.#repair;
+    const { surplusGraceMs: graceMs = SURPLUS_GRACE_MS_DEFAULT } = options;
+    this.#surplus = new Surplus(
+      { ring, registry: this.#registry, peers, local, pace, timers, logger },
+      { nodeId, replicas, graceMs },
+    );
+    const surplus = this.#surplus;
     this.#scrub = new Scrub(
       { local, repair, timers, random, logger, joined: () => ring.joined },
       {
@@ -135,7 +147,8 @@ export class BlockServer {
     const { domain } = options;
     const registry = this.#registry;
     const own = { nodeId, address, clusterId, domain, replicas };
-    this.#context = { ...own, ring, local, replication, repair, scrub, registry, pace, gets, copyBytes };
+    const work = { replication, repair, surplus, scrub };
+    this.#context = { ...own, ...work, ring, local, registry, pace, gets, copyBytes };
   }
 
   /** The service that other nodes and clients connect to. */
@@ -149,15 +162,20 @@ export class BlockServer {
     this.#state = 'running';
     this.#ring.start();
     this.#repair.start();
+    this.#surplus.start();
     this.#scrub.start();
     this.#reconcile?.start();
   }
 
-  /** What the metadata cluster's registry says of all block nodes: where blocks belong from now on. */
+  /**
+   * What the metadata cluster's registry says of all block nodes: where blocks belong from now on. It is asked for anew only when
+   * the last answer has been given here.
+   */
   setRegistry(nodes: readonly BlockNodeState[]): void {
     if (this.#state !== 'running') return;
     const placement = this.#registry.update(nodes);
     if (placement !== undefined) this.#ring.place(placement);
+    this.#surplus.registryHeard(placement !== undefined);
     const { own, ownersExpected } = this.#registry;
     const draining = own?.mode === BlockNodeMode.DRAINING;
     this.#repair.setDrain(draining, own?.agreed === true, ownersExpected);
@@ -179,10 +197,20 @@ export class BlockServer {
   async stop(): Promise<void> {
     if (this.#state !== 'running') return;
     this.#state = 'stopped';
-    await Promise.all([this.#repair.stop(), this.#scrub.stop(), this.#reconcile?.stop()]);
+    await Promise.all([
+      this.#repair.stop(),
+      this.#surplus.stop(),
+      this.#scrub.stop(),
+      this.#reconcile?.stop(),
+    ]);
     await this.#ring.leave();
     this.#ring.stop();
     this.#peers.close();
+  }
+
+  #ringChanged(): void {
+    this.#repair.ringChanged();
+    this.#surplus.ringChanged();
   }
 
   /** Whether this node is part of a ring. */
@@ -245,6 +273,8 @@ export class BlockServer {
         return handleDelete(context, body.value);
       case 'verify':
         return handleVerify(context, body.value);
+      case 'vouch':
+        return handleVouch(context, body.value);
       case 'hello':
         return handleHello(context, body.value);
       default:

@@ -6,6 +6,7 @@ import type { Replication } from './replication.ts';
 import type { RingDriver } from './ring-driver.ts';
 import type { Scrub } from './scrub.ts';
 import type { Semaphore } from './semaphore.ts';
+import type { Surplus } from './surplus.ts';
 
 /** What handlers of requests work with. */
 export interface BlockContext {
@@ -16,6 +17,7 @@ export interface BlockContext {
   readonly local: LocalBlocks;
   readonly replication: Replication;
   readonly repair: Repair;
+  readonly surplus: Surplus;
   readonly scrub: Scrub;
   readonly registry: RegistryView;
   readonly pace: Pace;

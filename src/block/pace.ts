@@ -21,9 +21,13 @@ export class Pace {
     this.#clientAtMs = this.#timers.nowMs();
   }
 
+  /** Clients are being served. */
+  get busy(): boolean {
+    return this.#timers.nowMs() - this.#clientAtMs < REPAIR_GIVES_WAY_MS;
+  }
+
   get bytesPerSecond(): number {
-    const busy = this.#timers.nowMs() - this.#clientAtMs < REPAIR_GIVES_WAY_MS;
-    return busy ? REPAIR_BYTES_PER_SECOND_BUSY : REPAIR_BYTES_PER_SECOND_MAX;
+    return this.busy ? REPAIR_BYTES_PER_SECOND_BUSY : REPAIR_BYTES_PER_SECOND_MAX;
   }
 
   /** Resolves when `bytes` may be sent. First come first served. Rejects when `signal` is aborted. */

@@ -51,6 +51,12 @@ export class RegistryView {
     return this.#nodes.find((node) => node.info?.id === this.#options.nodeId);
   }
 
+  /** Whether the node is alive and its copies count, as far as the metadata leader knew when it answered the last report. */
+  serves(nodeId: string): boolean {
+    const node = this.#nodes.find(({ info }) => info?.id === nodeId);
+    return node?.alive === true && takesBlocks(node);
+  }
+
   /** Owners that a block has at least once the ring is whole. */
   get ownersExpected(): number {
     return Math.min(this.#options.replicas, this.#taking().length);

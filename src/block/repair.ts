@@ -8,7 +8,7 @@ import {
   REPAIR_PAGE_PAUSE_MS,
   REPAIR_QUEUE_MAX,
 } from '../base/limits.ts';
-import { isInRange, toPosition } from '../core/chord/identifiers.ts';
+import { toPosition } from '../core/chord/identifiers.ts';
 import type { Member } from '../core/chord/types.ts';
 import type { RepairProgress } from '../gen/ringfs/v1/block.ts';
 import type { DrainProgress } from '../gen/ringfs/v1/namespace.ts';
@@ -16,9 +16,10 @@ import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { type Amount, WalkProgress } from './drain.ts';
 import { hashOf, type LocalBlocks } from './local-blocks.ts';
+import { OwnersInOrder } from './owners-in-order.ts';
 import type { Pace } from './pace.ts';
 import type { Peers } from './peers.ts';
-import type { DoneAnswer, RingDriver } from './ring-driver.ts';
+import type { RingDriver } from './ring-driver.ts';
 import { Semaphore } from './semaphore.ts';
 import { blockIdToWire } from './wire.ts';
 
@@ -120,7 +121,7 @@ export class Repair {
     return this.#progress.progress({ blocks, bytes: storedBytes });
   }
 
-  progress(): RepairProgress {
+  progress(): Omit<RepairProgress, 'droppedBlocks' | 'droppedBytes' | 'surplusBlocks'> {
     const { walking, checked, total } = this.#progress;
     return {
       walking,
@@ -276,14 +277,8 @@ export class Repair {
   async #repairPage(copies: readonly Copy[]): Promise<PageOutcome> {
     const { nodeId } = this.#options;
     const blocks: PageBlock[] = [];
-    let range: DoneAnswer | undefined;
-    for (const { id, length } of copies) {
-      const key = toPosition(id);
-      if (range === undefined || !isInRange(range.rangeStart, key, range.rangeEnd)) {
-        range = await this.#components.ring.lookup(key, this.#options.replicas);
-      }
-      blocks.push({ id, length, owners: range.owners });
-    }
+    const owners = new OwnersInOrder(this.#components.ring, this.#options.replicas);
+    for (const { id, length } of copies) blocks.push({ id, length, owners: await owners.of(id) });
     const asked = new Map<string, { readonly member: Member; readonly ids: BlockId[] }>();
     for (const { id, owners } of blocks) {
       for (const member of owners) {
@@ -388,7 +383,7 @@ export class Repair {
       return false;
     }
     if (state === 'corrupt') await local.replace(id, data.content, data.uploadedAt);
-    else await local.store.put(id, data.content, data.uploadedAt);
+    else await local.put(id, data.content, data.uploadedAt);
     this.#repaired++;
     logger.info({ block: id, state }, 'fetched a good copy of a block');
     return true;

@@ -178,6 +178,17 @@ function copyMetrics(block: NodeInfo): MetricFamily[] {
       'Sent to other nodes by repair and draining',
       repair?.copiedBytes ?? 0,
     ),
+    counter(
+      'ringfs_surplus_dropped_total',
+      'Copies of blocks that other nodes own, dropped',
+      repair?.droppedBlocks ?? 0,
+    ),
+    counter('ringfs_surplus_dropped_bytes_total', 'Their content', repair?.droppedBytes ?? 0),
+    gauge(
+      'ringfs_surplus_blocks',
+      'Such copies that the last walk found and left',
+      repair?.surplusBlocks ?? 0,
+    ),
     gauge(
       'ringfs_repair_walking',
       '1 while the blocks are compared with other nodes',

@@ -150,4 +150,23 @@ describe('a block node that is drained and removed under load', () => {
       cluster.status().servers.every((server) => server.ring?.members === 4),
     );
   });
+
+  it('makes room on the others: they drop what it owns again', async () => {
+    const before = cluster.status().servers.map(({ ring }) => ring);
+    // Until then, the others have every block.
+    const blocks = Math.max(...before.map((ring) => ring?.blocks ?? 0));
+    const storedBefore = storedOnOthers(cluster.status());
+    const status = await until('every block is on three nodes and no more', () => {
+      const now = cluster.status();
+      const copies = now.servers.reduce((sum, { ring }) => sum + (ring?.blocks ?? 0), 0);
+      const quiet = now.servers.every(({ ring }) => ring?.underReplicated === 0);
+      return quiet && copies === 3 * blocks ? now : undefined;
+    });
+    assert.ok(storedOnOthers(status) < storedBefore, `${storedOnOthers(status)} of ${storedBefore} bytes`);
+    const dropped = status.servers.reduce((sum, { ring }) => sum + (ring?.repair?.droppedBlocks ?? 0), 0);
+    assert.ok(dropped > 0);
+  });
+
+  const storedOnOthers = ({ servers }: StatusJson): number =>
+    servers.reduce((sum, { id, ring }) => (id === 's4' ? sum : sum + (ring?.storedBytes ?? 0)), 0);
 });

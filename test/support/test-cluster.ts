@@ -27,10 +27,12 @@ export interface ServerStatusJson {
     share: number;
     members: number;
     blocks: number;
+    storedBytes: number;
     corruptFound: number;
     repaired: number;
     underReplicated: number;
     quarantinedSegments: number;
+    repair: { droppedBlocks: number } | null;
     scrub: {
       passes: number;
       found: number;

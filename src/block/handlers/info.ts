@@ -5,7 +5,8 @@ import type { BlockContext } from '../context.ts';
 import { memberToWire } from '../wire.ts';
 
 export async function nodeInfo(context: BlockContext, request: NodeInfoRequest): Promise<NodeInfo> {
-  const { nodeId, address, clusterId, ring, local, repair, scrub, registry, domain, replicas } = context;
+  const { nodeId, address, clusterId, ring, local, repair, surplus, scrub, registry, domain, replicas } =
+    context;
   const stats = await local.store.stats();
   return {
     nodeId,
@@ -33,7 +34,7 @@ export async function nodeInfo(context: BlockContext, request: NodeInfoRequest):
     domain,
     mode: registry.own?.mode ?? BlockNodeMode.UNSPECIFIED,
     drain: await repair.drainProgress(),
-    repair: repair.progress(),
+    repair: { ...repair.progress(), ...surplus.progress() },
     domains: registry.domains,
     replicas,
     readOnly: stats.availableBytes < BLOCK_SIZE_BYTES_MAX,

@@ -271,7 +271,10 @@ class SegmentStore implements BlockStore {
   }
 
   has(ids: readonly BlockId[]): Promise<boolean[]> {
-    return this.#reading(async () => (await this.#index.getMany(ids)).map((entry) => entry !== undefined));
+    return this.#reading(async () => {
+      const entries = await this.#index.getMany(ids);
+      return entries.map((entry, i) => entry !== undefined && !this.#doubtful.has(ids[i]!));
+    });
   }
 
   stat(ids: readonly BlockId[]): Promise<(BlockEntry | undefined)[]> {

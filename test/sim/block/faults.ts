@@ -152,7 +152,7 @@ export class BlockFaults {
     this.#c.counts.diskLosses++;
     node.kill();
     this.#c.world.trace(`${node.name} loses its disk`);
-    node.disk.lose();
+    node.disk.lose(this.#c.world.nowMs);
     this.#later(random.below(this.#options.downMs), () => node.start());
   }
 

@@ -1,5 +1,4 @@
 import { defined } from '../../../src/base/assert.ts';
-import type { BlockId } from '../../../src/base/ids.ts';
 import { BlockServer } from '../../../src/block/block-server.ts';
 import { virtualPositions } from '../../../src/block/virtual-positions.ts';
 import type { Position } from '../../../src/core/chord/identifiers.ts';
@@ -8,109 +7,18 @@ import type { BlockNodeState } from '../../../src/gen/ringfs/v1/meta.ts';
 import { type BlockCopy, type BlockNodeInfo, BlockNodeMode } from '../../../src/gen/ringfs/v1/namespace.ts';
 import type { ReportDetails } from '../../../src/meta/block-node-registry.ts';
 import { isPassing } from '../../../src/meta/replica.ts';
-import type {
-  BlockEntry,
-  BlockStore,
-  BlockStoreStats,
-  DeleteOutcome,
-  StoreInspection,
-} from '../../../src/ports/block-store.ts';
+import type { BlockEntry, BlockStore } from '../../../src/ports/block-store.ts';
 import { type RpcAcceptor, type RpcConnector, RpcError } from '../../../src/ports/rpc.ts';
-import { MemoryBlockStore } from '../../support/memory-block-store.ts';
 import type { MemoryNetwork } from '../../support/memory-rpc.ts';
 import { SimLogger, SimProcess, Violation, type World } from '../harness/world.ts';
+import { DiskStore, SimDisk } from './disk.ts';
 import type { BlocksOptions } from './options.ts';
 
-const CAPACITY_BYTES = 64 * 1024 * 1024;
 const SCRUB_INTERVAL_MS = 15_000;
 const RECONCILE_INTERVAL_MS = 12_000;
 const REPORT_INTERVAL_MS = 1_000;
 
 export type BlockNetwork = MemoryNetwork<BlockRequest, BlockReply>;
-
-/** What outlives the process. */
-export class SimDisk {
-  content = new MemoryBlockStore();
-  stalledUntilMs = 0;
-
-  set full(full: boolean) {
-    this.content.capacityBytes = full ? 0 : CAPACITY_BYTES;
-  }
-
-  lose(): void {
-    this.content = new MemoryBlockStore();
-  }
-
-  has(id: BlockId): boolean {
-    return this.content.blocks.has(id);
-  }
-}
-
-/** The disk as one life of a process uses it: what it has not finished when it dies does not happen. */
-class DiskStore implements BlockStore {
-  readonly #process: SimProcess;
-  readonly #disk: SimDisk;
-  readonly #content: MemoryBlockStore;
-  readonly #waitMs: () => number;
-
-  constructor(process: SimProcess, disk: SimDisk, waitMs: () => number) {
-    this.#process = process;
-    this.#disk = disk;
-    this.#content = disk.content;
-    this.#waitMs = waitMs;
-  }
-
-  async put(id: BlockId, data: Uint8Array, uploadedAt?: number): Promise<{ existed: boolean }> {
-    await this.#wait();
-    return this.#content.put(id, data, uploadedAt);
-  }
-
-  async touch(ids: readonly BlockId[], uploadedAt: number): Promise<boolean[]> {
-    await this.#wait();
-    return this.#content.touch(ids, uploadedAt);
-  }
-
-  async get(id: BlockId): Promise<Uint8Array | undefined> {
-    await this.#wait();
-    return this.#content.get(id);
-  }
-
-  has(ids: readonly BlockId[]): Promise<boolean[]> {
-    return this.#content.has(ids);
-  }
-
-  stat(ids: readonly BlockId[]): Promise<(BlockEntry | undefined)[]> {
-    return this.#content.stat(ids);
-  }
-
-  async delete(id: BlockId, before?: number): Promise<DeleteOutcome> {
-    await this.#wait();
-    return this.#content.delete(id, before);
-  }
-
-  list(after: BlockId | undefined, until: BlockId | undefined, limit: number): Promise<BlockEntry[]> {
-    return this.#content.list(after, until, limit);
-  }
-
-  reclaim(): Promise<void> {
-    return this.#content.reclaim();
-  }
-
-  inspect(): Promise<StoreInspection> {
-    return this.#content.inspect();
-  }
-
-  stats(): Promise<BlockStoreStats> {
-    return this.#content.stats();
-  }
-
-  async close(): Promise<void> {}
-
-  async #wait(): Promise<void> {
-    const stallMs = Math.max(0, this.#disk.stalledUntilMs - this.#process.world.nowMs);
-    await this.#process.sleep(stallMs + this.#waitMs());
-  }
-}
 
 /** What planted mistakes do to a node. */
 export interface NodeTampering {
@@ -132,6 +40,8 @@ export interface SimNodeComponents {
     info: BlockNodeInfo,
     details: ReportDetails,
   ) => Promise<readonly BlockNodeState[]>;
+  /** It has deleted a copy as surplus. */
+  readonly onDrop: (node: SimNode, entry: BlockEntry) => void;
   readonly tampering: NodeTampering;
 }
 
@@ -200,8 +110,12 @@ export class SimNode {
     world.trace(`start ${this.name}`);
     this.#serve(process);
     // Streams outlive a server that is stopped and replaced.
+    this.disk.restarted();
     const acceptor: RpcAcceptor<BlockRequest, BlockReply> = (peer) => ({
-      onRequest: (body) => defined(this.server, 'server of a living node').acceptor(peer).onRequest(body),
+      onRequest: (body) => {
+        const serve = () => defined(this.server, 'server of a living node').acceptor(peer).onRequest(body);
+        return body.$case === 'delete' ? this.disk.collect(body.value.blockIds, serve) : serve();
+      },
       onClose: () => {},
     });
     network.listen(this.address, tampering.acceptor?.(acceptor) ?? acceptor);
@@ -212,7 +126,10 @@ export class SimNode {
     const { world, network, seeds, tampering } = this.#c;
     this.#servers++;
     const random = world.random(`node ${this.name} ${this.#servers}`);
-    const disk = new DiskStore(process, this.disk, () => random.next() * this.#options.diskMs);
+    const disk = new DiskStore(process, this.disk, {
+      waitMs: () => random.next() * this.#options.diskMs,
+      onDrop: (entry) => this.#c.onDrop(this, entry),
+    });
     const connector = network.connector(this.address);
     const server = new BlockServer(
       {
@@ -233,6 +150,7 @@ export class SimNode {
         replicas: this.#options.replicas,
         scrubIntervalMs: SCRUB_INTERVAL_MS,
         reconcileIntervalMs: RECONCILE_INTERVAL_MS,
+        surplusGraceMs: this.#options.surplusGraceMs,
       },
     );
     this.server = server;

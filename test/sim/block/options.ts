@@ -30,6 +30,8 @@ export const DEFAULTS = {
   /** Share of uploads that are never committed. */
   forgetting: 0.1,
   graceMs: 4_000,
+  /** Copies of blocks that a node does not own stay for at least this long. */
+  surplusGraceMs: 2_000,
 
   // The network.
   latencyMs: 10,
@@ -122,6 +124,8 @@ export function noCounts() {
     commitsRefused: 0,
     deletes: 0,
     reclaimed: 0,
+    /** Surplus copies that nodes have dropped. */
+    dropped: 0,
     healMs: 0,
     events: 0,
     simulatedMs: 0,

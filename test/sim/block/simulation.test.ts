@@ -64,8 +64,11 @@ const CASES: readonly Case[] = [
   },
   { mistake: 'never-find', checks: ['unreadable'] },
   { mistake: 'forget-writes', checks: ['lost'] },
-  { mistake: 'delete-without-fence', checks: ['lost'], from: 13, options: { ...BUSY, seconds: 90 } },
+  { mistake: 'delete-without-fence', checks: ['lost'], from: 16, options: { ...BUSY, seconds: 90 } },
   { mistake: 'remove-too-early', checks: ['removed'], options: { replicas: 1, drains: 0.2 } },
+  { mistake: 'drop-with-fewer', checks: ['surplus'], from: 4 },
+  { mistake: 'vouch-for-all', checks: ['surplus'], from: 2 },
+  { mistake: 'vouch-without-index', checks: ['surplus'] },
   { mistake: 'commit-without-index', checks: ['lost'], options: { ...BUSY, seconds: 90 } },
 ];
 

@@ -6,12 +6,12 @@ import { type TestBlock, testBlock } from '../../support/test-blocks.ts';
 import { Over, Passage } from '../harness/passage.ts';
 import type { RunResult } from '../harness/simulator.ts';
 import { SimProcess, Violation, World } from '../harness/world.ts';
+import { CopyChecks } from './copies.ts';
 import { BlockFaults } from './faults.ts';
 import { SimMetadata, type SimMetadataComponents } from './metadata.ts';
 import { type BlockNetwork, type NodeTampering, SimNode } from './node.ts';
 import { SimOperator } from './operator.ts';
 import { type BlocksOptions, noCounts } from './options.ts';
-import { Places } from './places.ts';
 import { type Holding, SimUser } from './user.ts';
 
 const WATCH_MS = 100;
@@ -67,6 +67,7 @@ class BlocksSimulation {
   readonly #users: SimUser[] = [];
   readonly #metadata: SimMetadata;
   readonly #operator: SimOperator;
+  readonly #copies: CopyChecks;
   readonly #shapes: Random;
   /** This run has failure domains. */
   readonly #domained: boolean;
@@ -98,6 +99,16 @@ class BlocksSimulation {
         ...this.#mutation.metadata,
       },
       options,
+    );
+    this.#copies = new CopyChecks(
+      {
+        world: this.world,
+        counts: this.counts,
+        metadata: this.#metadata,
+        nodes: () => this.#nodes,
+        hasGood: (node, id) => this.#hasGood(node, id),
+      },
+      options.replicas,
     );
     this.#shapes = this.world.random('shapes');
     this.#domained = this.#shapes.next() < options.domained;
@@ -150,6 +161,7 @@ class BlocksSimulation {
         lastCopies: (node) => this.#lastCopies(node),
         flipBit: (node, id) => {
           node.disk.content.corrupt(id);
+          node.disk.gone(id, this.world.nowMs);
         },
         onPartition: (sides) => {
           this.#sides = sides;
@@ -186,13 +198,22 @@ class BlocksSimulation {
       WATCH_MS,
     );
     await this.#passage.until(
-      () => this.#lacking() === undefined,
+      () => this.#copies.lacking() === undefined,
       HEAL_MS_MAX,
-      () => String(this.#lacking()),
+      () => String(this.#copies.lacking()),
       WATCH_MS,
     );
     this.counts.healMs = Math.round(this.world.nowMs - startMs);
     this.world.trace('every block is on all its owners');
+    await this.#passage.until(
+      () => this.#copies.surplus() === undefined,
+      HEAL_MS_MAX,
+      () => String(this.#copies.surplus()),
+      WATCH_MS,
+    );
+    this.world.trace('and on no other node');
+    const lacking = this.#copies.lacking();
+    if (lacking !== undefined) this.world.fail(new Violation('surplus', `after all drops, ${lacking}`));
     const [user] = this.#users;
     if (user === undefined) return;
     const referenced = this.#metadata.referenced();
@@ -266,23 +287,6 @@ class BlocksSimulation {
     holding.unreferenced ||= !referenced.has(holding.id);
   }
 
-  /** What is not where it belongs. */
-  #lacking(): string | undefined {
-    const { replicas } = this.#options;
-    const places = new Places(this.#members(), this.#metadata.registry(), replicas);
-    const { taking } = places;
-    const domains = new Set(taking.map((node) => places.domainOf(node))).size;
-    for (const id of this.#metadata.referenced()) {
-      const owners = places.ownersOf(id);
-      const without = owners.find((node) => !this.#hasGood(node, id));
-      if (without !== undefined) return `${without.name} lacks a good copy of ${id.slice(0, 6)}`;
-      if (owners.length < Math.min(replicas, taking.length)) return `${id.slice(0, 6)} has too few owners`;
-      const apart = new Set(owners.map((node) => places.domainOf(node))).size;
-      if (apart < Math.min(replicas, domains)) return `${id.slice(0, 6)} is in ${apart} failure domains`;
-    }
-    return undefined;
-  }
-
   // Making ------------------------------------------------------------------------------------------------
 
   #addNode(): void {
@@ -297,6 +301,7 @@ class BlocksSimulation {
         seeds: () => this.#registered(),
         reconcile: (process, copies) => this.#metadata.reconcile(process, copies),
         report: (process, info, details) => this.#metadata.report(process, info, details),
+        onDrop: (node, entry) => this.#copies.onDrop(node, entry),
         tampering: this.#mutation.node ?? {},
       },
       this.#options,

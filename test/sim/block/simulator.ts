@@ -35,6 +35,7 @@ export const BLOCKS: Simulator = {
     ['commits', 'commits'],
     ['commits refused', 'commitsRefused'],
     ['copies reclaimed', 'reclaimed'],
+    ['copies dropped', 'dropped'],
   ],
   run: (seed, options, more) => runBlocks(seed, options as BlocksOptions, more),
 };

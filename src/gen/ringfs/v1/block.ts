@@ -72,6 +72,7 @@ export interface BlockRequest {
     | { $case: "hello"; value: BlockHello }
     | { $case: "delete"; value: DeleteBlocks }
     | { $case: "verify"; value: VerifyBlocks }
+    | { $case: "vouch"; value: VouchForBlocks }
     | undefined;
 }
 
@@ -89,6 +90,7 @@ export interface BlockReply {
     | { $case: "error"; value: BlockError }
     | { $case: "delete"; value: DeleteReply }
     | { $case: "verify"; value: VerifyReply }
+    | { $case: "vouch"; value: VouchReply }
     | undefined;
 }
 
@@ -169,6 +171,22 @@ export interface VerifyBlocks {
 
 export interface VerifyReply {
   states: CopyState[];
+}
+
+/**
+ * The asking node does not own these blocks any more and would drop its copies. Which of them does this node own, have, and keep?
+ * Those are raised to the index of the asking node's copy first. A node that does not know this request vouches for none.
+ */
+export interface VouchForBlocks {
+  blockIds: Uint8Array[];
+  /** of the copies to be dropped, one for each */
+  uploadedAt: number[];
+  /** one for each: the copy is read and hashed, since the others of this block are not */
+  read: boolean[];
+}
+
+export interface VouchReply {
+  vouched: boolean[];
 }
 
 export interface HasReply {
@@ -328,6 +346,13 @@ export interface RepairProgress {
   copiedBytes: number;
   /** at which it may send now */
   bytesPerSecondMax: number;
+  /** copies of blocks that other nodes own, dropped since the start */
+  droppedBlocks?: number | undefined;
+  droppedBytes?:
+    | number
+    | undefined;
+  /** such copies that the last walk over them found and left */
+  surplusBlocks?: number | undefined;
 }
 
 export interface ScrubStatus {
@@ -392,6 +417,9 @@ export const BlockRequest: MessageFns<BlockRequest> = {
         break;
       case "verify":
         VerifyBlocks.encode(message.body.value, writer.uint32(162).fork()).join();
+        break;
+      case "vouch":
+        VouchForBlocks.encode(message.body.value, writer.uint32(170).fork()).join();
         break;
     }
     return writer;
@@ -498,6 +526,14 @@ export const BlockRequest: MessageFns<BlockRequest> = {
             message.body = { $case: "verify", value: VerifyBlocks.decode(reader, reader.uint32()) };
             continue;
           }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.body = { $case: "vouch", value: VouchForBlocks.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -553,6 +589,9 @@ export const BlockReply: MessageFns<BlockReply> = {
         break;
       case "verify":
         VerifyReply.encode(message.body.value, writer.uint32(162).fork()).join();
+        break;
+      case "vouch":
+        VouchReply.encode(message.body.value, writer.uint32(170).fork()).join();
         break;
     }
     return writer;
@@ -665,6 +704,14 @@ export const BlockReply: MessageFns<BlockReply> = {
             }
 
             message.body = { $case: "verify", value: VerifyReply.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.body = { $case: "vouch", value: VouchReply.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -1380,6 +1427,162 @@ export const VerifyReply: MessageFns<VerifyReply> = {
               const end2 = reader.uint32() + reader.pos;
               while (reader.pos < end2) {
                 message.states.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVouchForBlocks(): VouchForBlocks {
+  return { blockIds: [], uploadedAt: [], read: [] };
+}
+
+export const VouchForBlocks: MessageFns<VouchForBlocks> = {
+  encode(message: VouchForBlocks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.blockIds) {
+      writer.uint32(10).bytes(v!);
+    }
+    if (message.uploadedAt.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.uploadedAt) {
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    if (message.read.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.read) {
+        writer.bool(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VouchForBlocks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVouchForBlocks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.blockIds.push(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.uploadedAt.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.uploadedAt.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.read.push(reader.bool());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.read.push(reader.bool());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVouchReply(): VouchReply {
+  return { vouched: [] };
+}
+
+export const VouchReply: MessageFns<VouchReply> = {
+  encode(message: VouchReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vouched.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.vouched) {
+        writer.bool(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VouchReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVouchReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.vouched.push(reader.bool());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.vouched.push(reader.bool());
               }
 
               continue;
@@ -2611,7 +2814,17 @@ export const NodeInfo: MessageFns<NodeInfo> = {
 };
 
 function createBaseRepairProgress(): RepairProgress {
-  return { walking: false, checkedBlocks: 0, totalBlocks: 0, copiedBlocks: 0, copiedBytes: 0, bytesPerSecondMax: 0 };
+  return {
+    walking: false,
+    checkedBlocks: 0,
+    totalBlocks: 0,
+    copiedBlocks: 0,
+    copiedBytes: 0,
+    bytesPerSecondMax: 0,
+    droppedBlocks: undefined,
+    droppedBytes: undefined,
+    surplusBlocks: undefined,
+  };
 }
 
 export const RepairProgress: MessageFns<RepairProgress> = {
@@ -2633,6 +2846,15 @@ export const RepairProgress: MessageFns<RepairProgress> = {
     }
     if (message.bytesPerSecondMax !== 0) {
       writer.uint32(48).uint64(message.bytesPerSecondMax);
+    }
+    if (message.droppedBlocks !== undefined) {
+      writer.uint32(56).uint64(message.droppedBlocks);
+    }
+    if (message.droppedBytes !== undefined) {
+      writer.uint32(64).uint64(message.droppedBytes);
+    }
+    if (message.surplusBlocks !== undefined) {
+      writer.uint32(72).uint64(message.surplusBlocks);
     }
     return writer;
   },
@@ -2696,6 +2918,30 @@ export const RepairProgress: MessageFns<RepairProgress> = {
             }
 
             message.bytesPerSecondMax = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.droppedBlocks = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.droppedBytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.surplusBlocks = longToNumber(reader.uint64());
             continue;
           }
         }

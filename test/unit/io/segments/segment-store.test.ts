@@ -366,6 +366,24 @@ describe('segment store with failing disks', () => {
       await store.close();
     }));
 
+  it('does not count on a copy that a failed delete may have deleted, until it is put again', () =>
+    withFixture(async (fixture) => {
+      const block = testBlock(1);
+      const store = await fixture.open();
+      await putAll(store, [block]);
+      fixture.onSync = () => {
+        throw ioError('EIO');
+      };
+      await assert.rejects(store.delete(block.id), { code: 'io' });
+      fixture.onSync = undefined;
+      assert.deepEqual(await store.has([block.id]), [false]);
+      assert.deepEqual(await store.touch([block.id], 5), [false]);
+      await putAll(store, [block]);
+      assert.deepEqual(await store.has([block.id]), [true]);
+      await assertHolds(store, [block]);
+      await store.close();
+    }));
+
   it('does not acknowledge what the index could not take', () =>
     withFixture(async (fixture) => {
       const block = testBlock(1);
