@@ -494,6 +494,9 @@ export const GATEWAY_REPLACE_TRIES_MAX = 32;
 export const GATEWAY_HEADERS_TIMEOUT_MS = 15_000;
 /** A connection on which nothing moves is closed: longer than an operation waits for the cluster, with an answer to spare. */
 export const GATEWAY_IDLE_TIMEOUT_MS = 120_000;
+/** What is still read of a body after the answer: a client that sends at full speed has seen the answer by then. */
+export const GATEWAY_LINGER_BYTES_MAX = 64 * MIB;
+export const GATEWAY_LINGER_MS = 5_000;
 /** Requests under way when the gateway is stopped get this long to end. */
 export const GATEWAY_STOP_TIMEOUT_MS = 8_000;
 /** Whether the cluster answers is waited for this long: less than whoever asks for the health waits. */

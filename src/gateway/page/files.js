@@ -145,6 +145,8 @@ async function upload(files) {
   for (const file of files) {
     const path = `/v1/files${to}${encodeText(file.name)}`;
     try {
+      // Asked first, to spare the upload; and decided when it ends.
+      if (await exists(path)) throw Object.assign(new Error(), { code: 'PRECONDITION_FAILED' });
       await send(path, file, { 'if-none-match': '*' });
     } catch (error) {
       if (error.code !== 'PRECONDITION_FAILED') {
@@ -160,6 +162,8 @@ async function upload(files) {
   await reload();
   if (trouble !== '') say(trouble);
 }
+
+const exists = async (path) => (await fetch(path, { method: 'HEAD' })).ok;
 
 /** With XMLHttpRequest: fetch does not tell how far an upload is. */
 function send(path, file, headers) {

@@ -8,6 +8,8 @@ import {
   GATEWAY_HEADER_BYTES_MAX,
   GATEWAY_HEADERS_TIMEOUT_MS,
   GATEWAY_IDLE_TIMEOUT_MS,
+  GATEWAY_LINGER_BYTES_MAX,
+  GATEWAY_LINGER_MS,
   GATEWAY_STOP_TIMEOUT_MS,
 } from '../../base/limits.ts';
 import { RequestStats } from '../../base/request-stats.ts';
@@ -69,6 +71,8 @@ export class HttpServer {
     });
     this.#app.addHook('onRequest', (request, reply, done) => {
       this.#count(request, reply);
+      // Files are bytes: whatever a client calls them is no reason to refuse them.
+      delete request.raw.headers['content-type'];
       done();
     });
     for (const route of service.routes) this.#add(route);
@@ -147,7 +151,8 @@ export class HttpServer {
   }
 
   async *#received(raw: IncomingMessage): AsyncGenerator<Uint8Array, void> {
-    for await (const data of raw as AsyncIterable<Uint8Array>) {
+    // Destroyed, it would take the connection with it, and the answer that says why no more is wanted.
+    for await (const data of raw.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>) {
       this.#receivedBytes += data.length;
       yield data;
     }
@@ -156,8 +161,7 @@ export class HttpServer {
   #send(reply: FastifyReply, { status, headers = {}, body }: HttpReply): void {
     const { raw } = reply;
     void reply.code(status).headers(headers);
-    // What the client still sends is not read to its end, which may be far away.
-    if (!reply.request.raw.complete) void reply.header('connection', 'close');
+    if (!reply.request.raw.complete) raw.once('finish', () => this.#linger(reply.request.raw));
     if (body === undefined || typeof body === 'string') {
       this.#sentBytes += reply.request.method === 'HEAD' ? 0 : Buffer.byteLength(body ?? '');
       void reply.send(body);
@@ -169,6 +173,24 @@ export class HttpServer {
     if (raw.closed || raw.destroyed) close();
     else raw.once('close', close);
     void reply.send(Readable.from(this.#sent(body), { objectMode: false, highWaterMark: 0 }));
+  }
+
+  /**
+   * An answer was sent before the body had arrived. If the connection were closed at once, the client would see that and not the
+   * answer: so what it sends is taken and dropped, but not for ever (RFC 9112, 9.6).
+   */
+  #linger(request: IncomingMessage): void {
+    const { socket } = request;
+    const limit = this.#timers.after(GATEWAY_LINGER_MS, () => socket.destroy());
+    let left = GATEWAY_LINGER_BYTES_MAX;
+    request.on('data', (data: Uint8Array) => {
+      left -= data.length;
+      if (left < 0) socket.destroy();
+    });
+    request.on('error', () => undefined);
+    request.once('close', () => limit.cancel());
+    request.once('end', () => limit.cancel());
+    request.resume();
   }
 
   async *#sent(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {

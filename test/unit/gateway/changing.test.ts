@@ -170,6 +170,21 @@ describe('PUT', () => {
     assert.equal(await fixture.otherReads('file'), 'old');
   });
 
+  it('is told why it is refused, although it has not sent all', async () => {
+    await fixture.otherWrites('file', 'old');
+    const body = Buffer.alloc(24 << 20, 1);
+    for (let i = 0; i < 5; i++)
+      assert.equal((await fixture.put('file', body, { 'if-none-match': '*' })).status, 412);
+    // In the middle of the body.
+    for (let i = 0; i < 5; i++)
+      assert.equal((await fixture.ask('/v1/rename', { method: 'POST', body })).status, 413);
+  });
+
+  it('does not depend on how the client calls its content', async () => {
+    for (const type of ['text/plain', 'application/json', 'nonsense', 'multipart/form-data'])
+      assert.equal((await fixture.put(`as-${type.length}`, '{', { 'content-type': type })).status, 201, type);
+  });
+
   it('is refused beyond so many at a time', async () => {
     const small = await GatewayFixture.start({ uploadsMax: 1 });
     const request = small.open('/v1/files/first', { method: 'PUT' });
