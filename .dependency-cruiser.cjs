@@ -20,15 +20,15 @@ module.exports = {
     ),
     forbid(
       'adapters-only-in-roots',
-      'meta, block, client, vfs meet the world through ports; only cli and mount/main.ts wire adapters in.',
-      { path: '^(src/(meta|block|client|vfs|fsck)|mount/(devfuse|fuse-native))' },
+      'meta, block, client, vfs, gateway meet the world through ports; only cli and mount/main.ts wire adapters in.',
+      { path: '^(src/(meta|block|client|vfs|fsck|gateway)|mount/(devfuse|fuse-native))' },
       { path: '^src/(io|cli)/' },
     ),
     forbid(
       'io-does-not-import-up',
       'adapters implement ports and nothing else.',
       { path: '^src/io' },
-      { path: '^(src/(meta|block|client|vfs|fsck|cli)/|mount)' },
+      { path: '^(src/(meta|block|client|vfs|fsck|gateway|cli)/|mount)' },
     ),
     forbid(
       'vfs-knows-no-wire',
@@ -47,6 +47,24 @@ module.exports = {
       'meta and block meet only through ports.',
       { path: '^src/block' },
       { path: '^src/meta' },
+    ),
+    forbid(
+      'gateway-is-a-user',
+      'of the VFS and of the ports; nothing but cli knows it, and it knows neither front ends nor servers.',
+      { path: '^src/gateway' },
+      { path: '^(mount|src/(meta|block|client|fsck)/)' },
+    ),
+    forbid(
+      'nothing-below-knows-the-gateway',
+      '',
+      { path: '^(src|mount)', pathNot: '^src/(gateway|cli)' },
+      { path: '^src/gateway' },
+    ),
+    forbid(
+      'http-library-stays-in-its-adapter',
+      'The gateway says what requests mean; which library serves them is for src/io/http.',
+      { pathNot: '^(src/io/http|node_modules)' },
+      { path: 'node_modules/fastify/' },
     ),
     forbid('clients-do-not-import-servers', '', { path: '^src/client' }, { path: '^src/(meta|block|vfs)' }),
     forbid('production-does-not-import-tests', '', { path: '^(src|mount)' }, { path: '^(test|docker)' }),

@@ -14,6 +14,7 @@ for package in rocksdb fuse-native; do
 done
 rm -rf fuse-shared-library-darwin fuse-shared-library-linux-arm fuse-shared-library-linux/example fuse-shared-library-linux/libfuse/include
 # Types, maps of code that is not here, documents, and the TypeScript that packages carry along.
+rm -rf fastify/docs fastify/test fastify/examples fastify/integration
 rm -rf @types undici-types zod/src .bin .package-lock.json .ringfs-lock
 find . -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -iname '*.md' -o -name '*.tsbuildinfo' \) -delete
 cd ../dist

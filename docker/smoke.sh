@@ -112,21 +112,40 @@ smoke_basic() {
   finish
 }
 
+# web NAME: PUT, GET and DELETE through the gateway, with the node of its container; the mount reads in between.
+web() {
+  put='const body = new Uint8Array(8 << 20).map((_, i) => (i * 31) >> 3);
+    const { status } = await fetch("http://127.0.0.1:8080/v1/files/web/'$1'?parents", { method: "PUT", body });
+    console.log(status, require("crypto").createHash("sha256").update(body).digest("hex"));'
+  rest='const url = "http://127.0.0.1:8080/v1/files/web/'$1'";
+    const got = Buffer.from(await (await fetch(url)).arrayBuffer());
+    const { status } = await fetch(url, { method: "DELETE" });
+    console.log(require("crypto").createHash("sha256").update(got).digest("hex"), status, (await fetch(url)).status);'
+  sent=$(on gateway "node -e '(async () => { $put })()'")
+  hash=$(on_mount "sha256sum /mnt/ringfs/web/$1 | cut -d ' ' -f 1")
+  [ "$sent" = "201 $hash" ] || { echo "the gateway took '$sent', the mount has '$hash'"; return 1; }
+  got=$(on gateway "node -e '(async () => { $rest })()'")
+  [ "$got" = "$hash 204 404" ] || { echo "the gateway gave '$got'"; return 1; }
+}
+
 smoke_full() {
   begin full
   wait_for 'the second mount is there' 'on mount2 "mountpoint -q /mnt/ringfs"'
   on_mount 'cd /mnt/ringfs && dd if=/dev/urandom of=big bs=1M count=64 conv=fsync 2>/dev/null && sha256sum big > big.sha'
   on mount2 'cd /mnt/ringfs && sha256sum -c --quiet big.sha'
   hardened b1
+  hardened gateway
+  web before
   first=$(leader m1)
   echo "leader $first; killing it and the block node b1"
   $compose kill -s KILL "$first" b1 >/dev/null 2>&1
   on mount2 'cd /mnt/ringfs && sha256sum -c --quiet big.sha && cp big other && sync other && echo after > after'
   on_mount 'cd /mnt/ringfs && cmp big other && [ "$(cat after)" = after ]'
+  web after
   $compose start "$first" b1 >/dev/null 2>&1
   for other in m1 m2 m3; do [ "$other" = "$first" ] || survivor=$other; done
   wait_for 'all nodes are well' "all_well $survivor 8"
-  for service in mount mount2 b5 m3; do stopped $service; done
+  for service in gateway mount mount2 b5 m3; do stopped $service; done
   finish
 }
 

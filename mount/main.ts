@@ -1,14 +1,9 @@
 import { hostname } from 'node:os';
-import { addressesOf, livingOf } from '../src/client/block-addresses.ts';
-import { BlockClient } from '../src/client/block-client.ts';
-import { MetaClient } from '../src/client/meta-client.ts';
-import { blockConnector, metaConnector } from '../src/io/grpc/connectors.ts';
-import { jitterRandom, systemRandom } from '../src/io/os/system-random.ts';
+import { NoServersError, TreeClient } from '../src/cli/tree-client.ts';
 import { SystemTimers } from '../src/io/os/system-timers.ts';
 import type { FileSystem } from '../src/ports/file-system.ts';
 import type { Logger } from '../src/ports/logger.ts';
 import type { MetricsSource } from '../src/ports/metrics.ts';
-import { Vfs } from '../src/vfs/vfs.ts';
 import { DevfuseFrontEnd } from './devfuse/front-end.ts';
 import type { FrontEnd, MountFlags } from './front-end.ts';
 import { FuseNativeFrontEnd } from './fuse-native/front-end.ts';
@@ -39,9 +34,6 @@ export interface RunningMount extends MetricsSource {
   stop(): Promise<void>;
 }
 
-/** Where to look for the servers on the way to the mount point before giving up. */
-const CONNECT_TIMEOUT_MS_MAX = 60_000;
-
 /**
  * Composes a mount from its parts and makes it visible. Rejects with MountError or what the servers say. `signal` ends the
  * search for the servers.
@@ -52,54 +44,12 @@ export async function startMount(
   signal?: AbortSignal,
 ): Promise<RunningMount> {
   const timers = new SystemTimers();
-  const random = jitterRandom();
   const clientName = `${hostname()}:${process.pid}:${options.mountPoint}`;
   const driver = await chooseDriver(options.driver);
-  const meta = new MetaClient(
-    { connector: metaConnector(), timers, random: systemRandom, logger },
-    {
-      addresses: options.addresses,
-      clientName,
-      operationTimeoutMs: options.timeoutMs,
-      followerReads: options.followers === 'on',
-    },
-  );
-  try {
-    // An unreachable cluster is found out before anything is mounted.
-    const timeout = AbortSignal.timeout(Math.min(options.timeoutMs, CONNECT_TIMEOUT_MS_MAX));
-    await meta.statfs(signal === undefined ? timeout : AbortSignal.any([timeout, signal]));
-  } catch (error) {
-    await meta.close();
-    throw new MountError(
-      'failed',
-      `no metadata server answers at ${options.addresses.join(', ')}: ${(error as Error).message}`,
-    );
-  }
-  const { replicas, clusterId } = await meta.topology();
-  const blocks = new BlockClient(
-    {
-      connector: blockConnector(),
-      timers,
-      random,
-      logger,
-      nodes: async () => livingOf(await meta.topology()),
-      everyNode: async () => addressesOf((await meta.topology()).blockNodes),
-      seenIndex: () => meta.seenIndex(),
-    },
-    {
-      clientName,
-      clusterId,
-      replicas,
-      cacheBytes: options.cacheBytes,
-      operationTimeoutMs: options.timeoutMs,
-    },
-  );
-  const vfs = new Vfs({ meta, blocks, timers, logger });
-  const close = async (): Promise<void> => {
-    await vfs.close();
-    await blocks.close();
-    await meta.close();
-  };
+  // An unreachable cluster is found out before anything is mounted.
+  const client = await connect(options, clientName, { timers, logger }, signal);
+  const { meta, blocks, vfs } = client;
+  const close = (): Promise<void> => client.close();
   const frontEnd = makeFrontEnd(driver, vfs, options, logger, timers);
   try {
     await frontEnd.start();
@@ -121,6 +71,20 @@ export async function startMount(
         ? { status: 'degraded', detail: 'no leader of the metadata cluster answers' }
         : { status: 'ok', detail: '' },
   };
+}
+
+async function connect(
+  { addresses, timeoutMs, cacheBytes, followers }: MountOptions,
+  clientName: string,
+  components: { readonly timers: SystemTimers; readonly logger: Logger },
+  signal: AbortSignal | undefined,
+): Promise<TreeClient> {
+  const options = { addresses, clientName, timeoutMs, cacheBytes, followerReads: followers === 'on' };
+  try {
+    return await TreeClient.connect(components, options, signal);
+  } catch (error) {
+    throw error instanceof NoServersError ? new MountError('failed', error.message) : error;
+  }
 }
 
 async function chooseDriver(wanted: MountOptions['driver']): Promise<'devfuse' | 'fuse-native'> {

@@ -8,6 +8,8 @@ const MIB = 1024 * KIB;
 export const NAME_BYTES_MAX = 255;
 /** Linux PATH_MAX less the terminating zero; also the longest symlink target. */
 export const SYMLINK_TARGET_BYTES_MAX = 4095;
+/** Symbolic links followed on one path, as Linux does (path_resolution(7)). */
+export const SYMLINKS_FOLLOWED_MAX = 40;
 /** Linux XATTR_NAME_MAX. */
 export const XATTR_NAME_BYTES_MAX = 255;
 /** Linux XATTR_SIZE_MAX. */
@@ -37,7 +39,7 @@ export const COMMAND_BYTES_MAX = 1 * MIB;
 export const OPS_PER_COMMIT_MAX = 1024;
 /** Answers remembered per session for retries; a client keeps fewer commits than this in flight. */
 export const SESSION_WINDOW_MAX = 256;
-/** Entries per readdir answer; 1024 with attributes is about 200 KiB. */
+/** Entries per readdir answer, and of a listing over HTTP; 1024 with attributes is about 200 KiB. */
 export const READDIR_ENTRIES_MAX = 1024;
 /** Chunk rows per GetChunks answer. */
 export const CHUNKS_PER_REPLY_MAX = 16;
@@ -484,3 +486,34 @@ export const FINDINGS_TOLD_MAX = 1_000;
 export const METRICS_CONNECTIONS_MAX = 32;
 /** For a request of a few hundred bytes to arrive. */
 export const METRICS_REQUEST_TIMEOUT_MS = 10_000;
+
+// Gateway ------------------------------------------------------------------------------------------------------------
+/** Request line and headers: two paths of PATH_MAX bytes, each byte percent-encoded, and room for the rest. */
+export const GATEWAY_HEADER_BYTES_MAX = 32 * KIB;
+/** A request in JSON: two such paths. */
+export const GATEWAY_JSON_BYTES_MAX = 32 * KIB;
+/** Connections at one time: each costs a socket and the buffers of one request. */
+export const GATEWAY_CONNECTIONS_MAX = 1024;
+/** Uploads at one time: all share the bytes that may wait to be stored, so more would only be slower each. */
+export const GATEWAY_UPLOADS_MAX = 32;
+/** Downloads at one time: each holds up to two pieces, and what is read ahead of it. */
+export const GATEWAY_DOWNLOADS_MAX = 128;
+/** A piece of a download: large enough that a block takes few steps. */
+export const GATEWAY_READ_BYTES = 1 * MIB;
+/** What one DELETE of a tree removes: some seconds of work, so that a client sees progress and can stop. */
+export const GATEWAY_DELETE_ENTRIES_MAX = 1_000;
+/** ... so many at a time: enough to be committed together. */
+export const GATEWAY_DELETES_IN_FLIGHT_MAX = 16;
+/** Attempts to put an upload in place while others put theirs: each that fails means that another one was done. */
+export const GATEWAY_REPLACE_TRIES_MAX = 32;
+/** For the headers of a request to arrive. */
+export const GATEWAY_HEADERS_TIMEOUT_MS = 15_000;
+/** A connection on which nothing moves is closed: longer than an operation waits for the cluster, with an answer to spare. */
+export const GATEWAY_IDLE_TIMEOUT_MS = 120_000;
+/** What is still read of a body after the answer: a client that sends at full speed has seen the answer by then. */
+export const GATEWAY_LINGER_BYTES_MAX = 64 * MIB;
+export const GATEWAY_LINGER_MS = 5_000;
+/** Requests under way when the gateway is stopped get this long to end. */
+export const GATEWAY_STOP_TIMEOUT_MS = 8_000;
+/** Whether the cluster answers is waited for this long: less than whoever asks for the health waits. */
+export const GATEWAY_HEALTH_TIMEOUT_MS = 3_000;

@@ -90,7 +90,11 @@ function addUp(root: Command): void {
     .option('--base-port <port>', 'first of as many ports as servers (default: 7400)')
     .option(
       '--metrics-base-port <port>',
-      'serve metrics of the servers, and then of the mount, at this port of 127.0.0.1 and the next ones (default: nowhere)',
+      'serve metrics of the servers, then of the mount and the gateway, at this port of 127.0.0.1 and the next ones (default: nowhere)',
+    )
+    .option(
+      '--http-port <port>',
+      'serve the files over HTTP, and a web page, at this port of 127.0.0.1 (default: not at all)',
     )
     .option('--detach', 'return when it is ready; end it with: ringfs down; its log is DATA/logs/up.log')
     .option('--json', 'print the ready line as: ready {json}')
@@ -332,7 +336,10 @@ Example, one of three:
 A fourth, later, and on any machine that reaches the cluster:
   ringfs server --id s4 --listen 10.0.0.4:7400 --data /srv/ringfs \
     --join 10.0.0.1:7400,10.0.0.2:7400
-  ringfs cluster add s4=10.0.0.4:7400 --servers 10.0.0.1:7400`;
+  ringfs cluster add s4=10.0.0.4:7400 --servers 10.0.0.1:7400
+
+A gateway, which serves the files over HTTP (docs/gateway.md), on any machine:
+  ringfs server --id g1 --roles gateway --servers 10.0.0.1:7400,10.0.0.2:7400`;
 
 /** Runs one command line. Returns the exit status: 0 done, 1 failed, 2 called wrongly. */
 export async function main(args: readonly string[]): Promise<number> {

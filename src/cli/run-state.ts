@@ -24,6 +24,7 @@ const runSchema = z.strictObject({
   pid: z.number().int().positive(),
   mount: z.string(),
   mountPid: z.number().int().nonnegative(),
+  gatewayPid: z.number().int().nonnegative().optional(),
   driver: z.string(),
   servers: z.array(
     z.strictObject({ id: z.string(), address: z.string(), pid: z.number().int().nonnegative() }),
@@ -76,10 +77,11 @@ export function writeRun(data: string, run: Omit<RunFile, 'startTicks'>): void {
 export const removeRun = (data: string): void => rmSync(runPath(data), { force: true });
 
 function pidsOf(run: Omit<RunFile, 'startTicks'>): readonly number[] {
-  return [run.pid, run.mountPid, ...run.servers.map((server) => server.pid)].filter((pid) => pid > 0);
+  const { pid, mountPid, gatewayPid = 0, servers } = run;
+  return [pid, mountPid, gatewayPid, ...servers.map((server) => server.pid)].filter((id) => id > 0);
 }
 
-/** The recorded processes that still run: supervisor, mount, servers. */
+/** The recorded processes that still run: supervisor, mount, gateway, servers. */
 export function runningProcesses(run: RunFile): readonly number[] {
   return pidsOf(run).filter((pid) => isRingfsProcess(pid, run.startTicks[pid]));
 }

@@ -67,6 +67,18 @@ export function parseDomain(text: string, what: string): string {
   return text;
 }
 
+/** Host names as a browser sends them, without ports. */
+export function parseHosts(text: string, what: string): readonly string[] {
+  return text.split(',').map((part) => {
+    const host = part.trim();
+    if (/^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$/.test(host)) return host;
+    throw usageError(
+      `${what}: '${part}' is not a host name`,
+      'write names without ports, such as files.example',
+    );
+  });
+}
+
 export function parseServerId(text: string, what: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text)) {
     throw usageError(
@@ -95,14 +107,14 @@ export function parsePeers(text: string, what: string): readonly Peer[] {
   return peers;
 }
 
-const ROLES = ['meta', 'block'] as const;
+const ROLES = ['meta', 'block', 'gateway'] as const;
 export type Role = (typeof ROLES)[number];
 
 export function parseRoles(text: string, what: string): readonly Role[] {
   const roles = text.split(',').map((part) => part.trim());
   for (const role of roles) {
     if (!ROLES.some((known) => known === role))
-      throw usageError(`${what}: there is no role '${role}'`, `roles are ${ROLES.join(' and ')}`);
+      throw usageError(`${what}: there is no role '${role}'`, `roles are ${ROLES.join(', ')}`);
   }
   return ROLES.filter((role) => roles.includes(role));
 }

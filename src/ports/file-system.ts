@@ -288,3 +288,28 @@ export interface FileSystem {
   /** Flushes everything and closes. */
   close(): Promise<void>;
 }
+
+/** What a name led to when somebody looked. */
+export interface ExpectedFile {
+  readonly ino: Ino;
+  /** `version` of its attributes. */
+  readonly version: number;
+}
+
+/** What HTTP needs and no kernel asks for: changes that take effect only if a name still leads to what somebody has seen. */
+export interface ConditionalFileSystem extends FileSystem {
+  /**
+   * Gives an unnamed file (`tmpfile`) the name of another file, which loses it in the same moment: whoever looks finds the old or
+   * the new one. What was written to it is durable before. Throws ENOENT when there is no such name any more, EISDIR, and EAGAIN
+   * when it is not what `expected` says; nothing has changed then. Counts as a lookup.
+   */
+  linkOver(
+    ino: Ino,
+    parent: Ino,
+    name: Uint8Array,
+    expected?: ExpectedFile,
+    signal?: AbortSignal,
+  ): Promise<Attr>;
+  /** unlink(2) of exactly this file. Throws EAGAIN when the name is not what `expected` says. */
+  unlinkExpected(parent: Ino, name: Uint8Array, expected: ExpectedFile, signal?: AbortSignal): Promise<void>;
+}

@@ -7,10 +7,11 @@ import type { Attr } from '../gen/ringfs/v1/namespace.ts';
 import type {
   CacheInvalidation,
   Caller,
+  ConditionalFileSystem,
   CopyFileEnd,
   DirectoryEntry,
+  ExpectedFile,
   FileHandle,
-  FileSystem,
   HeldLock,
   LockRequest,
   OpenResult,
@@ -26,7 +27,7 @@ import { isDirectory, isSymlink, S_IFDIR } from './mode.ts';
 import { copyRange } from './ops/copy-range.ts';
 import { fallocate } from './ops/fallocate.ts';
 import { lookup } from './ops/lookup.ts';
-import { link, makeNode, symlink } from './ops/make.ts';
+import { commitExpected, link, linkOver, makeNode, symlink } from './ops/make.ts';
 import { checkName } from './ops/names.ts';
 import * as op from './ops/op.ts';
 import { create, open, tmpfile } from './ops/open.ts';
@@ -59,7 +60,7 @@ const ALARMING: ReadonlySet<ErrnoName> = new Set(['EIO', 'ETIMEDOUT', 'ENOSPC', 
  * POSIX semantics over the metadata cluster and the block ring. One method per operation; what they do is in `ops/`. The
  * services belong to whoever made them: `close` flushes and lets go of them, but does not close them.
  */
-export class Vfs implements FileSystem {
+export class Vfs implements ConditionalFileSystem {
   readonly #core: VfsCore;
   readonly #compactor: Compactor;
   readonly #writeBack: WriteBack;
@@ -170,6 +171,25 @@ export class Vfs implements FileSystem {
 
   link(ino: Ino, parent: Ino, name: Uint8Array, signal?: AbortSignal): Promise<Attr> {
     return this.#run('link', ino, () => link(this.#core, this.#writeBack, ino, parent, name, signal));
+  }
+
+  linkOver(
+    ino: Ino,
+    parent: Ino,
+    name: Uint8Array,
+    expected?: ExpectedFile,
+    signal?: AbortSignal,
+  ): Promise<Attr> {
+    return this.#run('link', ino, () =>
+      linkOver(this.#core, this.#writeBack, ino, { parent, name }, expected, signal),
+    );
+  }
+
+  unlinkExpected(parent: Ino, name: Uint8Array, expected: ExpectedFile, signal?: AbortSignal): Promise<void> {
+    return this.#run('unlink', parent, async () => {
+      checkName(name);
+      await commitExpected(this.#core, [op.unlink(parent, name)], { parent, name }, expected, signal);
+    });
   }
 
   unlink(parent: Ino, name: Uint8Array, signal?: AbortSignal): Promise<void> {

@@ -15,10 +15,12 @@ describe('metrics of a running cluster', () => {
   let cluster: TestCluster;
   let addresses: string[] = [];
   let mount = '';
+  let gateway = '';
   before(async () => {
     cluster = await TestCluster.startWithMetrics();
     addresses = cluster.metrics.slice(0, SERVERS.length);
     mount = defined(cluster.metrics[SERVERS.length], 'where the mount is');
+    gateway = defined(cluster.metrics[SERVERS.length + 1], 'where the gateway is');
   });
   after(() => cluster.remove());
 
@@ -75,7 +77,7 @@ describe('metrics of a running cluster', () => {
   });
 
   it('are all documented, and what is documented is there', async () => {
-    const scrapes = await Promise.all([...addresses, mount].map((address) => Scrape.of(address)));
+    const scrapes = await Promise.all([...addresses, mount, gateway].map((address) => Scrape.of(address)));
     const told = new Set(scrapes.flatMap((scrape) => [...scrape.types.keys()]));
     const ours = [...told].filter((name) => name.startsWith('ringfs_'));
     const text = readFileSync(DOCUMENT, 'utf8');
@@ -84,7 +86,7 @@ describe('metrics of a running cluster', () => {
   });
 
   it('say that all is well', async () => {
-    for (const address of [...addresses, mount]) {
+    for (const address of [...addresses, mount, gateway]) {
       const response = await fetch(`http://${address}/healthz`);
       assert.deepEqual([response.status, await response.text()], [200, 'ok\n']);
     }

@@ -124,12 +124,13 @@ export class TestCluster {
     return await TestCluster.#start(await freePorts(METRICS_PORT_OFFSET), args);
   }
 
-  /** The same, with metrics at `metrics`. */
+  /** The same and a gateway, with metrics at `metrics`. */
   static async startWithMetrics(): Promise<TestCluster> {
-    const basePort = await freePorts(METRICS_PORT_OFFSET + 4);
+    const basePort = await freePorts(METRICS_PORT_OFFSET + 6);
+    const first = basePort + METRICS_PORT_OFFSET;
     return await TestCluster.#start(basePort, [
-      '--metrics-base-port',
-      String(basePort + METRICS_PORT_OFFSET),
+      ...['--metrics-base-port', String(first)],
+      ...['--http-port', String(first + 5)],
     ]);
   }
 
@@ -150,9 +151,9 @@ export class TestCluster {
     return [0, 1, 2].map((i) => `127.0.0.1:${this.basePort + i}`);
   }
 
-  /** Where the three servers, and then the mount, serve them. */
+  /** Where the three servers, then the mount and then the gateway serve them. */
   get metrics(): readonly string[] {
-    return [0, 1, 2, 3].map((i) => `127.0.0.1:${this.basePort + METRICS_PORT_OFFSET + i}`);
+    return [0, 1, 2, 3, 4].map((i) => `127.0.0.1:${this.basePort + METRICS_PORT_OFFSET + i}`);
   }
 
   path(...names: string[]): string {

@@ -22,8 +22,9 @@ export async function runDown(flags: { data: string; json?: boolean }): Promise<
     signalAll([run.pid], 'SIGTERM');
     await waitForExit([run.pid], STOP_TIMEOUT_MS);
   }
-  // In this order: the mount flushes to the servers.
-  await stopLeftOvers(runningProcesses(run).filter((pid) => pid === run.mountPid));
+  // In this order: the mount and the gateway flush to the servers.
+  const clients = [run.mountPid, run.gatewayPid];
+  await stopLeftOvers(runningProcesses(run).filter((pid) => clients.includes(pid)));
   await unmountStale(run.mount);
   await stopLeftOvers(runningProcesses(run));
   removeRun(data);

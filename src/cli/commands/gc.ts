@@ -2,7 +2,8 @@ import Table from 'cli-table3';
 import type { GarbageOfCluster, GarbageOfNode } from '../../gen/ringfs/v1/admin.ts';
 import { requestGarbage } from '../../io/grpc/admin-client.ts';
 import { CliError } from '../cli-error.ts';
-import { bytes, collect, targetsOf } from './status.ts';
+import { collect } from '../cluster-report.ts';
+import { bytes, targetsOf } from './status.ts';
 
 /** A pass reads and writes whole segments. */
 const PASS_TIMEOUT_MS = 600_000;

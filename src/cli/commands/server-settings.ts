@@ -12,6 +12,7 @@ import {
   parseAddress,
   parseAddresses,
   parseDomain,
+  parseHosts,
   parseInteger,
   parseLogFormat,
   parseLogLevel,
@@ -39,15 +40,23 @@ function parseScrubRate(value: string, what: string): number {
   throw usageError(`${what} ${value} is too little`, `at least ${SCRUB_BYTES_PER_SECOND_MIN / 1024}K`);
 }
 
+/** 2^32 - 1 means no one (chown(2)). */
+const parseUserId = (value: string, what: string): number => parseInteger(value, what, 0, 2 ** 32 - 2);
+
 const text = (value: string): string => value;
 
 /** Every setting of `ringfs server`: a flag, a RINGFS_* variable and a config key. */
 export const SERVER_SETTINGS = {
   id: setting('id', '<name>', 'name of this server in the cluster; required', parseServerId),
-  roles: withDefault(setting('roles', '<list>', 'meta, block, or both', parseRoles), [
-    'meta',
-    'block',
-  ] as const),
+  roles: withDefault(
+    setting(
+      'roles',
+      '<list>',
+      'of meta, block and gateway; a gateway alone needs --id and --servers only',
+      parseRoles,
+    ),
+    ['meta', 'block'] as const,
+  ),
   listen: setting('listen', '<host:port>', 'where to listen; required', parseAddress),
   advertise: setting(
     'advertise',
@@ -119,6 +128,32 @@ export const SERVER_SETTINGS = {
       (value, what) => parseInteger(value, what, 1, 31_536_000),
     ),
     SCRUB_INTERVAL_MS_DEFAULT / 1000,
+  ),
+  servers: setting(
+    'servers',
+    '<host:port,...>',
+    'meta servers of the cluster that a gateway serves (default: those of --peers or --join)',
+    parseAddresses,
+  ),
+  httpListen: setting(
+    'http-listen',
+    '<host:port>',
+    'where a gateway serves HTTP; whoever reaches it may read and change everything (default: 127.0.0.1:8080)',
+    parseAddress,
+  ),
+  httpUid: setting('http-uid', '<uid>', 'owner of what is made through a gateway (default: 0)', parseUserId),
+  httpGid: setting('http-gid', '<gid>', 'its group (default: 0)', parseUserId),
+  httpHosts: setting(
+    'http-hosts',
+    '<name,...>',
+    'names under which browsers may reach a gateway, besides its addresses and localhost',
+    parseHosts,
+  ),
+  httpCache: setting(
+    'http-cache',
+    '<size>',
+    'memory of a gateway for blocks that were read (default: 256M)',
+    parseSize,
   ),
   metricsListen: setting(
     'metrics-listen',

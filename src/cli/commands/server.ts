@@ -1,14 +1,18 @@
 import { createLogger } from '../../io/log/pino-logger.ts';
 import type { Logger } from '../../ports/logger.ts';
+import type { MetricsSource } from '../../ports/metrics.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { FAILPOINT_VARIABLE, parseFailpoint } from '../failpoint.ts';
 import { StartStoppedError } from '../first-start.ts';
+import { GatewayProcess, type GatewayProcessOptions } from '../gateway-process.ts';
 import { hasMemory, isUnused, storedIdentity } from '../identity.ts';
 import { clusterToJoin, type FetchStatus } from '../join.ts';
 import { listenForMetrics } from '../metrics-listener.ts';
 import { reportToParent } from '../ringfs-child.ts';
 import { type ServerOptions, ServerProcess } from '../server-process.ts';
 import type { Values } from '../settings.ts';
+import type { Role } from '../values.ts';
+import { gatewayOptionsOf } from './gateway-options.ts';
 import type { SERVER_SETTINGS } from './server-settings.ts';
 
 type ServerValues = Values<typeof SERVER_SETTINGS>;
@@ -87,32 +91,82 @@ function defaultClusterId(peers: readonly { id: string; address: string }[]): st
     .join(',');
 }
 
-/** Runs one server until `stopSignal` resolves. Throws CliError. */
+/** Runs the roles of one process until `stopSignal` resolves. Throws CliError. */
 export async function runServer(
   values: ServerValues,
   version: string,
   stopSignal: Promise<string>,
 ): Promise<void> {
   const failpoint = parseFailpoint(process.env[FAILPOINT_VARIABLE]);
-  const options = {
-    ...(await optionsOf(values, version)),
-    ...(failpoint === undefined ? {} : { failpoint }),
-  };
+  const isServer = values.roles.some((role) => role !== 'gateway');
+  const options = isServer
+    ? { ...(await optionsOf(values, version)), ...(failpoint === undefined ? {} : { failpoint }) }
+    : undefined;
+  const gatewayOptions = gatewayOptionsOf(values, version, options);
+  const id = required(values.id, 'id');
   const logger = createLogger({
     level: values.logLevel,
     format: values.logFormat,
-    base: { server: options.id, pid: process.pid },
+    base: { server: id, pid: process.pid },
   });
   const metrics = await listenForMetrics(values.metricsListen, logger);
   try {
-    const server = await startServer(options, logger, stopSignal);
-    if (server === undefined) return;
-    metrics?.serve(server);
-    tellReady(options);
-    await serveUntil(server, stopSignal, { id: options.id, logger });
+    const server = options && (await startServer(options, logger, stopSignal));
+    if (options !== undefined && server === undefined) return;
+    const gateway = gatewayOptions && (await startGateway(gatewayOptions, logger, stopSignal, server));
+    if (gatewayOptions !== undefined && gateway === undefined) return;
+    const parts = [server, gateway].filter(isDefined);
+    metrics?.serve(togetherOf(parts));
+    tellReady(id, values.roles, options, gatewayOptions);
+    const failed = server?.failed ?? new Promise<never>(() => undefined);
+    await serveUntil({ failed, stop: () => stopAll(parts) }, stopSignal, { id, logger });
   } finally {
     metrics?.close();
   }
+}
+
+const isDefined = <T>(value: T | undefined): value is T => value !== undefined;
+
+interface Part extends MetricsSource {
+  stop(): Promise<void>;
+}
+
+/** In the reverse order of their starts: requests of the gateway may need the server beside it. */
+async function stopAll(parts: readonly Part[]): Promise<void> {
+  for (const part of [...parts].reverse()) await part.stop();
+}
+
+/** What the roles of one process say together: they are well when each is. */
+const togetherOf = (parts: readonly Part[]): MetricsSource => ({
+  metrics: async () => (await Promise.all(parts.map((part) => part.metrics()))).flat(),
+  health: async () => {
+    const all = await Promise.all(parts.map((part) => part.health()));
+    return all.find(({ status }) => status !== 'ok') ?? { status: 'ok', detail: '' };
+  },
+});
+
+/** Undefined when it was told to stop before it found the cluster. If it does not start, `server` is stopped. Throws CliError. */
+async function startGateway(
+  options: GatewayProcessOptions,
+  logger: Logger,
+  stopSignal: Promise<string>,
+  server: ServerProcess | undefined,
+): Promise<GatewayProcess | undefined> {
+  const gateway = new GatewayProcess(options, logger);
+  void stopSignal.then(() => gateway.stopWaiting());
+  try {
+    await gateway.start();
+  } catch (error) {
+    const stopped = error instanceof StartStoppedError;
+    if (stopped) logger.info({}, 'stopping before the cluster is found');
+    else logger.error({ err: error }, 'the gateway could not start');
+    await stopAll([server, gateway].filter(isDefined));
+    if (stopped) return undefined;
+    throw error;
+  }
+  const { listen, addresses, version } = options;
+  logger.info({ listen, servers: addresses, version }, 'serving HTTP');
+  return gateway;
 }
 
 /** Undefined when it was told to stop before the cluster was formed. Throws CliError. */
@@ -143,13 +197,21 @@ async function startServer(
   return server;
 }
 
-function tellReady(options: ServerOptions): void {
+function tellReady(
+  id: string,
+  roles: readonly Role[],
+  server: ServerOptions | undefined,
+  gateway: GatewayProcessOptions | undefined,
+): void {
   // For people and scripts; under a supervisor, standard output is the log.
   if (process.send === undefined) {
-    const { id, listen, roles } = options;
-    process.stdout.write(`ready: server ${id} (${roles.join(', ')}) listens on ${listen}\n`);
+    const does = [
+      ...(server === undefined ? [] : [`listens on ${server.listen}`]),
+      ...(gateway === undefined ? [] : [`serves http://${gateway.listen}`]),
+    ];
+    process.stdout.write(`ready: server ${id} (${roles.join(', ')}) ${does.join(' and ')}\n`);
   }
-  reportToParent({ ready: { address: options.advertise } });
+  reportToParent({ ready: { address: server?.advertise ?? gateway?.listen } });
 }
 
 /** Stops `server` when it is told to, or when it fails: then throws CliError, so that whoever supervises it starts it again. */

@@ -12,6 +12,7 @@ export interface UpFlags {
   readonly replicas?: string;
   readonly basePort?: string;
   readonly metricsBasePort?: string;
+  readonly httpPort?: string;
   readonly detach?: boolean;
   readonly json?: boolean;
   readonly logLevel: string;
@@ -28,7 +29,9 @@ export interface UpOptions {
   readonly json: boolean;
   readonly logLevel: string;
   readonly mountOptions: string | undefined;
-  /** Where each server, in order, and then the mount serve metrics; empty: nowhere. */
+  /** Where a gateway serves HTTP; undefined: there is none. */
+  readonly http: string | undefined;
+  /** Where each server, in order, then the mount and then the gateway serve metrics; empty: nowhere. */
   readonly metrics: readonly string[];
 }
 
@@ -53,7 +56,14 @@ export function upOptions(flags: UpFlags, newClusterId: () => string): UpOptions
     json: flags.json === true,
     logLevel: flags.logLevel,
     mountOptions: flags.options,
-    metrics: metricsAddresses(flags.metricsBasePort, cluster.servers.length + 1),
+    http:
+      flags.httpPort === undefined
+        ? undefined
+        : `${HOST}:${parseInteger(flags.httpPort, '--http-port', 1, PORT_MAX)}`,
+    metrics: metricsAddresses(
+      flags.metricsBasePort,
+      cluster.servers.length + (flags.httpPort === undefined ? 1 : 2),
+    ),
   };
 }
 

@@ -18,15 +18,17 @@ const SERVER_READY_TIMEOUT_MS = 60_000;
 const MOUNT_READY_TIMEOUT_MS = 60_000;
 const SERVER_STOP_TIMEOUT_MS = 15_000;
 const MOUNT_STOP_TIMEOUT_MS = 60_000;
+const GATEWAY_STOP_TIMEOUT_MS = 30_000;
 const STATUS_TIMEOUT_MS = 2_000;
 const POLL_MS = 50;
 
-/** A local cluster and its mount, until a signal. */
+/** A local cluster, its mount, and its gateway if there is one, until a signal. */
 class LocalCluster {
   readonly #options: UpOptions;
   readonly #logger: Logger;
   readonly #servers: SupervisedChild[];
   readonly #mount: SupervisedChild;
+  readonly #gateway: SupervisedChild | undefined;
   #driver: string;
   #stopping = false;
 
@@ -40,6 +42,8 @@ class LocalCluster {
       (server, i) => new SupervisedChild(components, serverSpec(options, server, options.metrics[i]), save),
     );
     this.#mount = new SupervisedChild(components, mountSpec(options), save);
+    const { http } = options;
+    if (http !== undefined) this.#gateway = new SupervisedChild(components, gatewaySpec(options, http), save);
   }
 
   /** Resolves with the line to print. Rejects with CliError, also when it is stopped meanwhile. */
@@ -49,8 +53,9 @@ class LocalCluster {
     await Promise.all(starting);
     await this.#untilUsable();
     const mounting = this.#mount.start();
+    const serving = this.#gateway?.start();
     this.#saveRun();
-    const { driver } = await mounting;
+    const [{ driver }] = await Promise.all([mounting, serving]);
     if (typeof driver === 'string') this.#driver = driver;
     this.#saveRun();
     return this.#readyLine();
@@ -58,7 +63,10 @@ class LocalCluster {
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    await this.#mount.stop('SIGTERM', MOUNT_STOP_TIMEOUT_MS);
+    await Promise.all([
+      this.#mount.stop('SIGTERM', MOUNT_STOP_TIMEOUT_MS),
+      this.#gateway?.stop('SIGTERM', GATEWAY_STOP_TIMEOUT_MS),
+    ]);
     await unmountStale(this.#options.mount);
     await Promise.all(this.#servers.map((server) => server.stop('SIGTERM', SERVER_STOP_TIMEOUT_MS)));
     removeRun(this.#options.data);
@@ -85,16 +93,19 @@ class LocalCluster {
     if (this.#stopping) return;
     const { data, mount, cluster } = this.#options;
     const servers = cluster.servers.map((server, i) => ({ ...server, pid: this.#servers[i]?.pid ?? 0 }));
-    writeRun(data, { pid: process.pid, mount, mountPid: this.#mount.pid, driver: this.#driver, servers });
+    const gateway = this.#gateway && { gatewayPid: this.#gateway.pid };
+    const { pid } = this.#mount;
+    writeRun(data, { pid: process.pid, mount, mountPid: pid, driver: this.#driver, servers, ...gateway });
   }
 
   #readyLine(): string {
-    const { mount, cluster, json, data } = this.#options;
+    const { mount, cluster, json, data, http } = this.#options;
     const addresses = cluster.servers.map((server) => server.address).join(',');
     if (json) {
-      return `ready ${JSON.stringify({ mount, driver: this.#driver, data, servers: cluster.servers, replicas: cluster.replicas })}`;
+      return `ready ${JSON.stringify({ mount, driver: this.#driver, data, servers: cluster.servers, replicas: cluster.replicas, ...(http === undefined ? {} : { http }) })}`;
     }
-    return `ready: ${mount} is a RingFS of ${cluster.servers.length} servers (${addresses}), ${cluster.replicas} replicas, driver ${this.#driver}`;
+    const web = http === undefined ? '' : `, http://${http}`;
+    return `ready: ${mount} is a RingFS of ${cluster.servers.length} servers (${addresses}), ${cluster.replicas} replicas, driver ${this.#driver}${web}`;
   }
 }
 
@@ -150,6 +161,21 @@ function mountSpec(options: UpOptions): ChildSpec {
   };
 }
 
+function gatewaySpec(options: UpOptions, http: string): ChildSpec {
+  const { cluster, data, logLevel } = options;
+  const addresses = cluster.servers.map((server) => server.address).join(',');
+  return {
+    name: 'gateway',
+    args: [
+      ...['server', '--id', 'gateway', '--roles', 'gateway', '--servers', addresses, '--http-listen', http],
+      ...['--log-level', logLevel, '--log-format', 'json'],
+      ...metricsFlag(options.metrics[cluster.servers.length + 1]),
+    ],
+    logFile: path.join(data, 'logs', 'gateway.log'),
+    readyTimeoutMs: MOUNT_READY_TIMEOUT_MS,
+  };
+}
+
 async function isUsable(addresses: readonly string[]): Promise<boolean> {
   const answers = await Promise.allSettled(
     addresses.map((address) => fetchServerStatus(address, STATUS_TIMEOUT_MS)),
@@ -182,6 +208,7 @@ async function checkBeforeStart(options: UpOptions): Promise<void> {
   if (options.mountIsDefault) mkdirSync(mount, { recursive: true });
   await checkMountPoint(mount);
   for (const { id, address } of cluster.servers) await checkPort(address, `server ${id}`, '--base-port');
+  if (options.http !== undefined) await checkPort(options.http, 'the gateway', '--http-port');
   for (const address of options.metrics) await checkPort(address, 'metrics', '--metrics-base-port');
 }
 

@@ -3,18 +3,13 @@ import type { AddressInfo } from 'node:net';
 import { METRICS_CONNECTIONS_MAX, METRICS_REQUEST_TIMEOUT_MS } from '../../base/limits.ts';
 import type { Logger } from '../../ports/logger.ts';
 import type { Health, MetricsSource } from '../../ports/metrics.ts';
+import { splitAddress } from '../http/split-address.ts';
 import { PrometheusText } from './prometheus.ts';
 
 const STARTING: MetricsSource = {
   metrics: () => Promise.resolve([]),
   health: () => Promise.resolve({ status: 'starting', detail: '' }),
 };
-
-/** `[::1]:7480` or `host:port`. */
-function split(address: string): { host: string; port: number } {
-  const at = address.lastIndexOf(':');
-  return { host: address.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(at + 1)) };
-}
 
 /** GET /metrics for Prometheus, GET /healthz for whoever only wants to know: 200 when all is well, else 503, and why. */
 export class MetricsServer {
@@ -55,7 +50,7 @@ export class MetricsServer {
   async listen(address: string): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(split(address), () => {
+      this.#server.listen(splitAddress(address), () => {
         this.#server.off('error', reject);
         resolve();
       });

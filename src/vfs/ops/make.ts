@@ -3,8 +3,9 @@ import { EMPTY_BYTES } from '../../base/bytes.ts';
 import { FsError } from '../../base/errno.ts';
 import type { Ino } from '../../base/ids.ts';
 import { SYMLINK_TARGET_BYTES_MAX } from '../../base/limits.ts';
-import type { Attr, Unnamed } from '../../gen/ringfs/v1/namespace.ts';
-import type { Caller } from '../../ports/file-system.ts';
+import type { Attr, Op, Precondition, Unnamed } from '../../gen/ringfs/v1/namespace.ts';
+import type { Caller, ExpectedFile } from '../../ports/file-system.ts';
+import { PreconditionFailed } from '../../ports/meta-service.ts';
 import type { Committed, VfsCore } from '../core.ts';
 import type { InodeState } from '../inode-state.ts';
 import { S_IFLNK } from '../mode.ts';
@@ -91,12 +92,67 @@ async function linkUnnamed(
   name: Uint8Array,
   signal: AbortSignal | undefined,
 ): Promise<Attr> {
+  return await whileOpen(core, writeBack, state, signal, () =>
+    commitLink(core, state.ino, parent, name, signal),
+  );
+}
+
+async function whileOpen<T>(
+  core: VfsCore,
+  writeBack: WriteBack,
+  state: InodeState,
+  signal: AbortSignal | undefined,
+  commit: () => Promise<T>,
+): Promise<T> {
   state.handles++;
   try {
     await interruptible(writeBack.flush(state), signal);
-    return await commitLink(core, state.ino, parent, name, signal);
+    return await commit();
   } finally {
     await letGo(core, writeBack, state);
+  }
+}
+
+/** A first name for a file made without one, that of another file, in one commit. */
+export async function linkOver(
+  core: VfsCore,
+  writeBack: WriteBack,
+  ino: Ino,
+  { parent, name }: { readonly parent: Ino; readonly name: Uint8Array },
+  expected: ExpectedFile | undefined,
+  signal?: AbortSignal,
+): Promise<Attr> {
+  checkName(name);
+  const state = core.inodes.get(ino);
+  if (!state?.removed) throw new FsError('EINVAL', 'not an unnamed file');
+  return await whileOpen(core, writeBack, state, signal, async () => {
+    const ops = [op.unlink(parent, name), op.link(ino, parent, name)];
+    const ok = await commitExpected(core, ops, { parent, name }, expected, signal);
+    const attr = await core.view(touchedAttr(ok, ino), signal);
+    core.kernel.lookedUp(ino);
+    return attr;
+  });
+}
+
+/** A commit that takes effect only if the name leads to `expected`, unchanged. Throws EAGAIN otherwise. */
+export async function commitExpected(
+  core: VfsCore,
+  ops: readonly Op[],
+  { parent, name }: { readonly parent: Ino; readonly name: Uint8Array },
+  expected: ExpectedFile | undefined,
+  signal?: AbortSignal,
+): Promise<Committed> {
+  if (expected === undefined) return await core.commit(ops, { signal });
+  const { ino, version } = expected;
+  const preconditions: readonly Precondition[] = [
+    { body: { $case: 'dentry', value: { parent, name, ino } } },
+    { body: { $case: 'inode', value: { ino, version } } },
+  ];
+  try {
+    return await core.commit(ops, { preconditions, signal });
+  } catch (thrown) {
+    if (!(thrown instanceof PreconditionFailed)) throw thrown;
+    throw new FsError('EAGAIN', 'the file is not the expected one', { cause: thrown });
   }
 }
 

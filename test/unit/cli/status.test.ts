@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
-import { collect } from '../../../src/cli/commands/status.ts';
+import { collect } from '../../../src/cli/cluster-report.ts';
 import { type BlockNodesReply, RaftStatus, ServerStatus } from '../../../src/gen/ringfs/v1/admin.ts';
 import type { BlockNodeState } from '../../../src/gen/ringfs/v1/meta.ts';
 import { BlockNodeMode } from '../../../src/gen/ringfs/v1/namespace.ts';
