@@ -180,6 +180,7 @@ export class HttpServer {
    * answer: so what it sends is taken and dropped, but not for ever (RFC 9112, 9.6).
    */
   #linger(request: IncomingMessage): void {
+    if (request.destroyed) return;
     const { socket } = request;
     const limit = this.#timers.after(GATEWAY_LINGER_MS, () => socket.destroy());
     let left = GATEWAY_LINGER_BYTES_MAX;
