@@ -2,34 +2,42 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { MountError } from '../../mount/mount-point.ts';
-import { createLogger } from '../io/log/pino-logger.ts';
 import { CliError } from './cli-error.ts';
-import {
-  runClusterAdd,
-  runClusterList,
-  runClusterPromote,
-  runClusterRemove,
-  runClusterTransfer,
-} from './commands/cluster.ts';
-import { runDown } from './commands/down.ts';
-import { FSCK_HELP, type FsckFlags, runFsck } from './commands/fsck.ts';
-import { runGc } from './commands/gc.ts';
-import { runMetaCheck } from './commands/meta-check.ts';
-import { runMetaDump } from './commands/meta-dump.ts';
-import { runMetaLoad } from './commands/meta-load.ts';
-import { runMetaRecover } from './commands/meta-recover.ts';
-import { type MountFlags, runMount } from './commands/mount.ts';
-import { runNodeAdd, runNodeDrain, runNodeList, runNodeRemove } from './commands/node.ts';
-import { runServer } from './commands/server.ts';
+import type { FsckFlags } from './commands/fsck.ts';
+import type { MountFlags } from './commands/mount.ts';
 import { SERVER_SETTINGS } from './commands/server-settings.ts';
-import { runStatus } from './commands/status.ts';
-import { runUmount } from './commands/umount.ts';
-import { runUp } from './commands/up.ts';
 import type { UpFlags } from './commands/up-options.ts';
 import { detach } from './detach.ts';
 import { reportToParent } from './ringfs-child.ts';
 import { addFlags, resolveSettings } from './settings.ts';
 import { parseLogLevel } from './values.ts';
+
+/** What each command needs is loaded when it runs: all of it together takes longer than most commands. */
+const commands = {
+  cluster: () => import('./commands/cluster.ts'),
+  down: () => import('./commands/down.ts'),
+  fsck: () => import('./commands/fsck.ts'),
+  gc: () => import('./commands/gc.ts'),
+  logger: () => import('../io/log/pino-logger.ts'),
+  metaCheck: () => import('./commands/meta-check.ts'),
+  metaDump: () => import('./commands/meta-dump.ts'),
+  metaLoad: () => import('./commands/meta-load.ts'),
+  metaRecover: () => import('./commands/meta-recover.ts'),
+  mount: () => import('./commands/mount.ts'),
+  node: () => import('./commands/node.ts'),
+  server: () => import('./commands/server.ts'),
+  status: () => import('./commands/status.ts'),
+  umount: () => import('./commands/umount.ts'),
+  up: () => import('./commands/up.ts'),
+};
+
+/** An action of a command, out of a module that is loaded then. */
+function lazily<M, A extends unknown[]>(
+  load: () => Promise<M>,
+  pick: (module: M) => (...args: A) => Promise<void>,
+): (...args: A) => Promise<void> {
+  return async (...args) => pick(await load())(...args);
+}
 
 const DEFAULT_DATA = '.ringfs';
 
@@ -112,7 +120,9 @@ function addUp(root: Command): void {
         process.stdout.write(`${String(ready['line'])}\n`);
         return;
       }
-      await runUp(flags, createLogger({ level: logLevel, format: 'auto' }), stopSignal());
+      const stopped = stopSignal();
+      const [{ runUp }, { createLogger }] = await Promise.all([commands.up(), commands.logger()]);
+      await runUp(flags, createLogger({ level: logLevel, format: 'auto' }), stopped);
     });
 }
 
@@ -130,8 +140,8 @@ function addMount(root: Command): void {
     )
     .option('--json', 'print the ready line as: ready {json}')
     .addHelpText('after', MOUNT_OPTIONS_HELP)
-    .action((addresses: string, dir: string, flags: MountFlags) =>
-      runMount(addresses, dir, flags, stopSignal),
+    .action(async (addresses: string, dir: string, flags: MountFlags) =>
+      (await commands.mount()).runMount(addresses, dir, flags, stopSignal),
     );
 }
 
@@ -153,17 +163,23 @@ function addCluster(root: Command): void {
     .command('cluster')
     .description('members of the metadata cluster: list, add, promote, remove, transfer leadership');
   const add = (name: string, description: string): Command => addAsking(cluster, name, description, GIVE_UP);
-  add('list', 'members as the leader sees them').action(runClusterList);
+  add('list', 'members as the leader sees them').action(
+    lazily(commands.cluster, (module) => module.runClusterList),
+  );
   add('add', 'add a server that was started with --join; it votes once it has caught up')
     .argument('<member>', 'the server, as id=host:port')
     .option('--learner', 'it only keeps a copy, until it is promoted')
-    .action(runClusterAdd);
-  add('promote', 'let a learner vote').argument('<id>', 'server').action(runClusterPromote);
+    .action(lazily(commands.cluster, (module) => module.runClusterAdd));
+  add('promote', 'let a learner vote')
+    .argument('<id>', 'server')
+    .action(lazily(commands.cluster, (module) => module.runClusterPromote));
   add('remove', 'remove a server, which may be down')
     .argument('<id>', 'server')
     .option('--force', 'even if those that are left and answer are no majority')
-    .action(runClusterRemove);
-  add('transfer', 'let another voter lead').argument('<id>', 'server').action(runClusterTransfer);
+    .action(lazily(commands.cluster, (module) => module.runClusterRemove));
+  add('transfer', 'let another voter lead')
+    .argument('<id>', 'server')
+    .action(lazily(commands.cluster, (module) => module.runClusterTransfer));
   for (const command of cluster.commands) {
     command
       .exitOverride()
@@ -175,7 +191,9 @@ function addNode(root: Command): void {
   const node = root.command('node').description('block nodes: list, drain, remove, and take back');
   const add = (name: string, description: string, timeout: string): Command =>
     addAsking(node, name, description, timeout);
-  add('list', 'block nodes as the leader of the metadata cluster sees them', GIVE_UP).action(runNodeList);
+  add('list', 'block nodes as the leader of the metadata cluster sees them', GIVE_UP).action(
+    lazily(commands.node, (module) => module.runNodeList),
+  );
   add(
     'drain',
     'have a node hand over its blocks and take no new ones; returns when it may be stopped',
@@ -184,14 +202,14 @@ function addNode(root: Command): void {
     .argument('<id>', 'block node')
     .option('--no-wait', 'return at once')
     .option('--force', 'even if fewer nodes are left than there are copies, or the node does not answer')
-    .action(runNodeDrain);
+    .action(lazily(commands.node, (module) => module.runNodeDrain));
   add('remove', 'forget a node that was drained or is gone for good', GIVE_UP)
     .argument('<id>', 'block node')
     .option('--force', 'even if blocks are lost or lose copies')
-    .action(runNodeRemove);
+    .action(lazily(commands.node, (module) => module.runNodeRemove));
   add('add', 'take back a node that was drained or removed', GIVE_UP)
     .argument('<id>', 'block node')
-    .action(runNodeAdd);
+    .action(lazily(commands.node, (module) => module.runNodeAdd));
   for (const command of node.commands) {
     command.exitOverride().showHelpAfterError(`(ringfs node ${command.name()} --help shows how it is used)`);
   }
@@ -214,7 +232,7 @@ function addMeta(root: Command): void {
     .option('--from <id>', 'the server to read at: a follower spares the leader (default: the leader)')
     .option('--timeout <seconds>', 'give up looking for the leader after so long', '60')
     .option('--json', 'print JSON')
-    .action(runMetaDump);
+    .action(lazily(commands.metaDump, (module) => module.runMetaDump));
   meta
     .command('load')
     .description('make the data directory of a server of a new cluster from a dump')
@@ -228,7 +246,7 @@ function addMeta(root: Command): void {
     .option('--cluster-id <id>', 'another cluster than the one of the dump; blocks stay with that one')
     .option('--beside-blocks', 'the directory has the blocks of this server and no metadata')
     .option('--json', 'print JSON')
-    .action(runMetaLoad);
+    .action(lazily(commands.metaLoad, (module) => module.runMetaLoad));
   meta
     .command('check')
     .description('look for contradictions in the metadata; exit status 1 when there are any')
@@ -236,18 +254,27 @@ function addMeta(root: Command): void {
     .option('--dump <file>', 'a dump; - is standard input')
     .option('--scratch <dir>', 'where to sort; needs about as much room as the metadata (default: TMPDIR)')
     .option('--json', 'print JSON')
-    .action(runMetaCheck);
+    .action(lazily(commands.metaCheck, (module) => module.runMetaCheck));
   meta
     .command('recover')
     .description('go on with one server of a cluster that has lost its majority for good')
     .requiredOption('--data <dir>', 'data directory of the surviving server, which is stopped')
     .option('--force-new-cluster', 'do it; otherwise only what it would mean is printed')
     .option('--json', 'print JSON')
-    .action(runMetaRecover);
+    .action(lazily(commands.metaRecover, (module) => module.runMetaRecover));
   for (const command of meta.commands) {
     command.exitOverride().showHelpAfterError(`(ringfs meta ${command.name()} --help shows how it is used)`);
   }
 }
+
+const FSCK_HELP = `
+Exit status: 0 nothing is wrong, 1 damage was found and all of it repaired,
+4 damage is left, 8 not everything could be checked, 2 called wrongly.
+
+The metadata are read as of one moment and checked as by: ringfs meta check. Then every
+copy of every block that a file refers to is read and hashed where it lies, or with
+--fast only asked for. Clients may go on meanwhile. With --repair, the nodes that have a bad
+copy or none fetch a good one from another node. Nothing else is changed.`;
 
 function addFsck(root: Command): void {
   root
@@ -263,7 +290,7 @@ function addFsck(root: Command): void {
     .option('--timeout <seconds>', 'give up looking for the leader after so long', '60')
     .option('--json', 'print JSON')
     .addHelpText('after', FSCK_HELP)
-    .action((flags: FsckFlags) => runFsck(flags));
+    .action(async (flags: FsckFlags) => (await commands.fsck()).runFsck(flags));
 }
 
 export function program(): Command {
@@ -281,13 +308,15 @@ export function program(): Command {
     .description('end a cluster that ringfs up started, also when parts of it have died')
     .option('--data <dir>', 'its data directory', DEFAULT_DATA)
     .option('--json', 'print JSON')
-    .action(runDown);
+    .action(lazily(commands.down, (module) => module.runDown));
   addFlags(root.command('server'), SERVER_SETTINGS)
     .description('run one server until it is interrupted')
     .addHelpText('after', SERVER_HELP)
-    .action((flags: Record<string, unknown>) =>
-      runServer(resolveSettings(SERVER_SETTINGS, flags, process.env), version(), stopSignal()),
-    );
+    .action(async (flags: Record<string, unknown>) => {
+      const settings = resolveSettings(SERVER_SETTINGS, flags, process.env);
+      const stopped = stopSignal();
+      await (await commands.server()).runServer(settings, version(), stopped);
+    });
   addMount(root);
   root
     .command('umount')
@@ -295,7 +324,7 @@ export function program(): Command {
     .argument('<dir>', 'mount point')
     .option('-l, --lazy', 'detach now, even if programs still use it')
     .option('--json', 'print JSON')
-    .action(runUmount);
+    .action(lazily(commands.umount, (module) => module.runUmount));
   root
     .command('status')
     .description(
@@ -304,7 +333,7 @@ export function program(): Command {
     .argument('[addresses]', 'servers to ask, as host:port[,host:port...] (default: those of --data)')
     .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
     .option('--json', 'print JSON')
-    .action(runStatus);
+    .action(lazily(commands.status, (module) => module.runStatus));
   root
     .command('gc')
     .description(
@@ -314,7 +343,7 @@ export function program(): Command {
     .option('--dry-run', 'only show')
     .option('--data <dir>', 'data directory of ringfs up', DEFAULT_DATA)
     .option('--json', 'print JSON')
-    .action(runGc);
+    .action(lazily(commands.gc, (module) => module.runGc));
   addFsck(root);
   addCluster(root);
   addNode(root);

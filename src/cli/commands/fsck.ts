@@ -27,15 +27,6 @@ export interface FsckFlags extends ClusterFlags {
   readonly scratch?: string;
 }
 
-export const FSCK_HELP = `
-Exit status: 0 nothing is wrong, 1 damage was found and all of it repaired,
-4 damage is left, 8 not everything could be checked, 2 called wrongly.
-
-The metadata are read as of one moment and checked as by: ringfs meta check. Then every
-copy of every block that a file refers to is read and hashed where it lies, or with
---fast only asked for. Clients may go on meanwhile. With --repair, the nodes that have a bad
-copy or none fetch a good one from another node. Nothing else is changed.`;
-
 /** Checks files and blocks of a running cluster. Throws CliError, also when something is wrong with it. */
 export async function runFsck(flags: FsckFlags): Promise<void> {
   const output = new FsckOutput({ json: flags.json === true });

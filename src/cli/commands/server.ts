@@ -4,7 +4,7 @@ import type { MetricsSource } from '../../ports/metrics.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { FAILPOINT_VARIABLE, parseFailpoint } from '../failpoint.ts';
 import { StartStoppedError } from '../first-start.ts';
-import { GatewayProcess, type GatewayProcessOptions } from '../gateway-process.ts';
+import type { GatewayProcess, GatewayProcessOptions } from '../gateway-process.ts';
 import { hasMemory, isUnused, storedIdentity } from '../identity.ts';
 import { clusterToJoin, type FetchStatus } from '../join.ts';
 import { listenForMetrics } from '../metrics-listener.ts';
@@ -152,7 +152,9 @@ async function startGateway(
   stopSignal: Promise<string>,
   server: ServerProcess | undefined,
 ): Promise<GatewayProcess | undefined> {
-  const gateway = new GatewayProcess(options, logger);
+  // Half of what a server would load is the gateway's, which few have.
+  const module = await import('../gateway-process.ts');
+  const gateway = new module.GatewayProcess(options, logger);
   void stopSignal.then(() => gateway.stopWaiting());
   try {
     await gateway.start();
