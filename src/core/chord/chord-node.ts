@@ -24,6 +24,9 @@ import {
 } from './types.ts';
 import { sameMember, sameMembers, type VirtualNode, virtualNode } from './virtual-node.ts';
 
+/** A machine to ask, its name if that is known. */
+type Via = { readonly address: string; readonly nodeId: string | undefined };
+
 /** What an outstanding request is for. */
 type Purpose =
   | { readonly kind: 'stabilize'; readonly node: VirtualNode; readonly asked: Member }
@@ -32,12 +35,13 @@ type Purpose =
       readonly kind: 'candidate';
       readonly node: VirtualNode;
       readonly asked: Member;
-      readonly placing: boolean;
+      /** Who named it when this node's place was looked up, and how many were asked for that. */
+      readonly placing?: { readonly via: Via; readonly hops: number };
     }
   | { readonly kind: 'extend'; readonly node: VirtualNode; readonly asked: Member }
   | { readonly kind: 'check'; readonly node: VirtualNode; readonly asked: Member }
   | { readonly kind: 'notify'; readonly asked: Member }
-  | { readonly kind: 'place'; readonly node: VirtualNode; readonly hops: number }
+  | { readonly kind: 'place'; readonly node: VirtualNode; readonly via: Via; readonly hops: number }
   | { readonly kind: 'finger'; readonly node: VirtualNode; readonly bit: number; readonly hops: number }
   | { readonly kind: 'leave' };
 
@@ -250,7 +254,7 @@ export class ChordNode {
         this.#onExtension(purpose.node, purpose.asked, reply);
         break;
       case 'place':
-        this.#onPlace(purpose.node, purpose.hops, reply);
+        this.#onPlace(purpose, reply);
         break;
       case 'finger':
         this.#onFinger(purpose.node, purpose.bit, purpose.hops, reply);
@@ -278,6 +282,8 @@ export class ChordNode {
       const { position } = purpose.asked;
       this.#drop((member) => member.position === position);
     }
+    if (purpose.kind === 'candidate' && purpose.placing !== undefined)
+      this.#placeBehind(purpose, purpose.placing);
   }
 
   /** A machine does not answer: forget its virtual nodes, and do not believe in them for a while. */
@@ -292,9 +298,26 @@ export class ChordNode {
     this.#suspects.delete(nodeId);
   }
 
-  #place(node: VirtualNode, via: { readonly address: string; readonly nodeId: string | undefined }): void {
-    const body: ChordBody = { kind: 'find', key: justBehind(node) };
-    this.#send(via, undefined, node.self, body, { kind: 'place', node, hops: 0 });
+  #place(node: VirtualNode, via: Via): void {
+    const body: ChordBody = { kind: 'find', key: justBehind(node.self) };
+    this.#send(via, undefined, node.self, body, { kind: 'place', node, via, hops: 0 });
+  }
+
+  /**
+   * The member that was named as the next one is gone. Who named it has no cause to ask it, and keeps it in its lists until this node,
+   * which lies before it, tells a list without it; and that needs a place. So it is asked what follows behind.
+   */
+  #placeBehind(
+    { node, asked }: { readonly node: VirtualNode; readonly asked: Member },
+    { via, hops }: { readonly via: Via; readonly hops: number },
+  ): void {
+    if (node.placed) return;
+    if (hops >= this.#limits.hopsMax) {
+      node.placeTries++;
+      return;
+    }
+    const body: ChordBody = { kind: 'find', key: justBehind(asked) };
+    this.#send(via, undefined, node.self, body, { kind: 'place', node, via, hops: hops + 1 });
   }
 
   #stabilize(node: VirtualNode): void {
@@ -332,8 +355,7 @@ export class ChordNode {
       !this.#isExcluded(between) &&
       isBetween(position, between.position, asked.position) &&
       !this.#byPosition.has(between.position);
-    if (closer)
-      this.#askNeighbors(node, between, { kind: 'candidate', node, asked: between, placing: false });
+    if (closer) this.#askNeighbors(node, between, { kind: 'candidate', node, asked: between });
     else if (between?.position !== position) this.#notify(node, asked);
   }
 
@@ -350,7 +372,7 @@ export class ChordNode {
       return;
     }
     const list = this.#listFrom(node, asked, reply);
-    if (placing) this.#setPlaced(node);
+    if (placing !== undefined) this.#setPlaced(node);
     this.#setSuccessors(node, list);
     if (reply.predecessor?.position !== position) this.#notify(node, asked);
     this.#wake(node);
@@ -456,7 +478,7 @@ export class ChordNode {
     else node.fingers.set(bit, member);
   }
 
-  #onPlace(node: VirtualNode, hops: number, reply: ChordReply): void {
+  #onPlace({ node, via, hops }: Purpose & { kind: 'place' }, reply: ChordReply): void {
     const { result } = reply;
     if (result === undefined) {
       node.placeTries++;
@@ -465,8 +487,9 @@ export class ChordNode {
     if (!reply.done) {
       // Who has us as the last that it knows cannot tell what follows, and waits to hear it from us.
       node.placeTries += result.position === node.self.position ? LAST_KNOWN_TRIES : 0;
+      if (this.#isExcluded(result)) node.placeTries++;
       if (hops >= this.#limits.hopsMax || this.#isExcluded(result) || result.nodeId === this.nodeId) return;
-      this.#find(result, node, justBehind(node), { kind: 'place', node, hops: hops + 1 });
+      this.#find(result, node, justBehind(node.self), { kind: 'place', node, via: result, hops: hops + 1 });
       return;
     }
     const first = node.successors.members[0];
@@ -478,7 +501,7 @@ export class ChordNode {
     }
     // The other ring told us of it, so an older suspicion must not keep the rings apart: it is asked before it is adopted.
     if (first === undefined || isBetween(position, result.position, first.position)) {
-      this.#askNeighbors(node, result, { kind: 'candidate', node, asked: result, placing: true });
+      this.#askNeighbors(node, result, { kind: 'candidate', node, asked: result, placing: { via, hops } });
     } else {
       // The other ring does not know us yet: its member there has us as a closer predecessor.
       this.#setPlaced(node);
@@ -523,13 +546,7 @@ export class ChordNode {
     return this.#otherMachines().length === 0;
   }
 
-  #send(
-    to: { readonly address: string; readonly nodeId: string | undefined },
-    target: Position | undefined,
-    sender: Member,
-    body: ChordBody,
-    purpose: Purpose,
-  ): void {
+  #send(to: Via, target: Position | undefined, sender: Member, body: ChordBody, purpose: Purpose): void {
     const id = this.#nextId++;
     this.#pending.set(id, purpose);
     this.#outbox.push({ id, address: to.address, nodeId: to.nodeId, request: { target, sender, body } });
@@ -642,9 +659,9 @@ function knowsOnlyItself(asked: Member, reply: ChordReply): boolean {
   return reply.successors.every((m) => m.nodeId === asked.nodeId);
 }
 
-/** Its first member is the node's successor, also in a ring that knows the node. */
-function justBehind(node: VirtualNode): Position {
-  return addPowerOfTwo(node.self.position, 0);
+/** Its first member is the successor of `member`, also in a ring that knows it. */
+function justBehind({ position }: Member): Position {
+  return addPowerOfTwo(position, 0);
 }
 
 function isOnlyOwn(node: VirtualNode, nodeId: string): boolean {

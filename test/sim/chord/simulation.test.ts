@@ -18,6 +18,10 @@ const FAILED_ONCE: readonly (readonly [seed: number, what: string])[] = [
   [749061491, 'machines that had lost their places waited for each other'],
   [3720163777, 'a machine that joined did not wait for the answer about its place'],
   [2893706986, 'a lookup was led to a place that a machine had in a life before, and back'],
+  [
+    1621448217,
+    'a machine that joined was told of a dead member by one that had no cause to ask it, for ever',
+  ],
   [820734686, 'a member followed a machine that had not joined yet into its own ring'],
 ];
 
