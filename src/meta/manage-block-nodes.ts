@@ -133,8 +133,11 @@ async function checkRemoval(
     );
   }
   if (!force && node.alive && cost.thinBlocks > 0) {
+    const why = `${count(cost.thinBlocks, cost.thinBytes)} have too few other copies`;
+    // A block that was just written is acknowledged with a majority of its copies: the others are on their way.
+    if (node.drain?.done === true) throw new NotNow(why);
     throw new Refusal(
-      `${count(cost.thinBlocks, cost.thinBytes)} have too few other copies`,
+      why,
       `wait until they are handed over: ringfs node drain ${id}; or remove it now: --force`,
     );
   }

@@ -198,6 +198,9 @@ describe('draining, removing and taking back block nodes', () => {
     assert.equal((await nodes.change('n4', REMOVED)).$case, 'retry', 'not all know');
     for (const name of ['n1', 'n2', 'n3', 'n4']) await nodes.report(name, { placedAt: 1_000_000 });
     await nodes.refused(/3 blocks \(3072 bytes\) have too few other copies/, 'n4', REMOVED);
+    const drain = { blocksLeft: 0, bytesLeft: 0, done: true };
+    await nodes.report('n4', { placedAt: 1_000_000, drain });
+    assert.equal((await nodes.change('n4', REMOVED)).$case, 'retry', 'they have been written a moment ago');
     nodes.copies.set('n3', new Set(ids));
     assert.deepEqual(await nodes.done('n4', REMOVED), {
       lostBlocks: 0,
