@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { DEFAULTS, type OptionName, profileOptions, type SimOptions } from '../cluster/options.ts';
@@ -26,7 +27,7 @@ describe('npm run sim', () => {
   const sim = (...args: string[]): Promise<{ status: number; output: string }> =>
     new Promise((resolve) => {
       execFile(process.execPath, [main, ...args], (error, stdout, stderr) => {
-        resolve({ status: error === null ? 0 : Number(error.code), output: stdout + stderr });
+        resolve({ status: error === null ? 0 : Number(error.code), output: stdout === '' ? stderr : stdout });
       });
     });
 
@@ -43,6 +44,25 @@ describe('npm run sim', () => {
     );
     assert.equal(status, 0, output);
     assert.match(output, /^seeds 3, failures 0, elections \d+, crashes \d+, .*seeds per hour \d+\n$/);
+  });
+
+  it('tells what it has seen when it is interrupted', async () => {
+    const child = spawn(
+      process.execPath,
+      [main, '--profile', 'formation', '--seeds', '1000000', '--jobs', '1'],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+    const closed = once(child, 'close');
+    const [line] = (await once(child.stderr.setEncoding('utf8'), 'data')) as [string];
+    assert.match(line, /^1000000 seeds of profile formation/);
+    child.kill('SIGINT');
+    assert.deepEqual(await closed, [0, null]);
+    const seeds = Number(/^seeds (\d+), failures 0, /.exec(output)?.[1]);
+    assert.ok(seeds >= 1 && seeds < 1_000_000, output);
   });
 
   it('says what is wrong with its flags', async () => {

@@ -135,6 +135,14 @@ class Campaign {
   async run(): Promise<boolean> {
     const { seed, seeds } = this.#flags;
     let left = seed === undefined ? seeds : 1;
+    // Once: a second one ends the process at once.
+    process.once('SIGINT', () => {
+      left = 0;
+    });
+    if (left > 1)
+      process.stderr.write(
+        `${left} seeds of profile ${this.#flags.profile.name}; Ctrl-C ends it and tells what was seen\n`,
+      );
     const worker = async (): Promise<void> => {
       while (left > 0) {
         left -= 1;

@@ -31,6 +31,8 @@ async function run({ seed, profile, options }: SimTask): Promise<SimReport> {
   return { seed, digest, check: found?.check, message: found?.message ?? '', counts };
 }
 
+// Ctrl-C reaches the whole group: the run is ended well, and this process when its parent lets go of it.
+process.on('SIGINT', () => {});
 process.on('message', (task: SimTask) => {
   run(task).then(
     (report) => process.send?.(report),
