@@ -252,12 +252,18 @@ class BlocksSimulation {
     return copy !== undefined && this.#bytesOf.get(id)!.equals(copy);
   }
 
-  /** Of the blocks that must not be lost, those of which nobody else has a good copy. */
+  /**
+   * Of the blocks that must not be lost, those of which nobody else has a good copy that counts: one with an older index, which a node
+   * has kept that was away, may go with any delete.
+   */
   #lastCopies(node: SimNode): BlockId[] {
     const precious = new Set([...this.#metadata.referenced(), ...this.#uploads.keys()]);
     const others = this.#members().filter((other) => other !== node);
+    const indexAt = ({ disk }: SimNode, id: BlockId): number => disk.content.uploadedAt.get(id) ?? 0;
     return [...precious].filter(
-      (id) => node.disk.has(id) && !others.some((other) => this.#hasGood(other, id)),
+      (id) =>
+        node.disk.has(id) &&
+        !others.some((other) => this.#hasGood(other, id) && indexAt(other, id) >= indexAt(node, id)),
     );
   }
 
