@@ -74,6 +74,8 @@ export interface BlockServerOptions {
   readonly scrubBytesPerSecond?: number;
   /** Pause between two walks that look for copies without references. */
   readonly reconcileIntervalMs?: number;
+  /** Puts wait for the first `setRegistry`. Default: false, for a node without a metadata cluster. */
+  readonly awaitRegistry?: boolean;
   /** Copies of blocks that this node does not own any more stay for at least this long. */
   readonly surplusGraceMs?: number;
 }
@@ -139,8 +141,11 @@ export class BlockServer {
         { intervalMs: options.reconcileIntervalMs ?? RECONCILE_INTERVAL_GRACES * GC_GRACE_MS_DEFAULT },
       );
     const replication = new Replication(
-      { ring, peers, local, logger, onMissingCopy: (id) => repair.missingCopy(id) },
-      { nodeId, replicas },
+      {
+        ...{ ring, registry: this.#registry, peers, local, logger },
+        onMissingCopy: (id) => repair.missingCopy(id),
+      },
+      { nodeId, replicas, awaitRegistry: options.awaitRegistry ?? false },
     );
     const gets = new Semaphore(BLOCK_GETS_IN_FLIGHT_MAX, BLOCK_REQUESTS_WAITING_MAX);
     const copyBytes = new Semaphore(BLOCK_PUT_BYTES_IN_FLIGHT_MAX, BLOCK_REQUESTS_WAITING_MAX);

@@ -57,6 +57,11 @@ export class RegistryView {
     return node?.alive === true && takesBlocks(node);
   }
 
+  /** The registry has been heard since this node started. */
+  get known(): boolean {
+    return this.#nodes.length > 0;
+  }
+
   /** Owners that a block has at least once the ring is whole. */
   get ownersExpected(): number {
     return Math.min(this.#options.replicas, this.#taking().length);

@@ -7,12 +7,14 @@ import { BlockStoreError } from '../ports/block-store.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { LocalBlocks } from './local-blocks.ts';
 import type { Peers } from './peers.ts';
+import type { RegistryView } from './registry-view.ts';
 import type { RingDriver } from './ring-driver.ts';
 import { Semaphore } from './semaphore.ts';
 import { BlockRequestError, blockIdToWire } from './wire.ts';
 
 export interface ReplicationComponents {
   readonly ring: RingDriver;
+  readonly registry: RegistryView;
   readonly peers: Peers;
   readonly local: LocalBlocks;
   readonly logger: Logger;
@@ -23,6 +25,8 @@ export interface ReplicationComponents {
 export interface ReplicationOptions {
   readonly nodeId: string;
   readonly replicas: number;
+  /** No puts are taken before the registry has been heard: without it a node that is cut off takes itself for the whole ring. */
+  readonly awaitRegistry: boolean;
 }
 
 export interface PutResult {
@@ -79,6 +83,7 @@ export class Replication {
       if (own === undefined) {
         throw new BlockRequestError(BlockErrorCode.NOT_OWNER, `${nodeId} does not own this block`);
       }
+      const quorum = this.#quorum(owners.length);
       if (round > 0 && owners.every((m) => copies.has(m.nodeId))) break;
       if (round === 0) existed = (await this.#components.local.store.has([id]))[0] === true;
       for (const owner of owners) {
@@ -88,7 +93,6 @@ export class Replication {
           owner === own ? this.#storeHere(id, upload) : this.#send(owner, id, upload, existed),
         );
       }
-      const quorum = Math.floor(owners.length / 2) + 1;
       const nodes = owners.map((m) => m.nodeId);
       const durable = await copies.quorum(nodes, quorum);
       if (durable >= quorum) return { durableCopies: durable, existed };
@@ -98,6 +102,23 @@ export class Replication {
     }
     const count = copies.count('durable');
     throw new BlockRequestError(BlockErrorCode.NO_QUORUM, `only ${count} owners could store this block`);
+  }
+
+  /**
+   * A majority of the owners that there are, and of those that there are to be: the ring of a node that is cut off is smaller than what the
+   * metadata cluster knows to be alive. Throws NO_QUORUM, before anything is stored, when there are not so many.
+   */
+  #quorum(owners: number): number {
+    const { registry } = this.#components;
+    if (this.#options.awaitRegistry && !registry.known) {
+      throw new BlockRequestError(BlockErrorCode.UNAVAILABLE, 'this node has not heard of the registry yet');
+    }
+    const quorum = Math.floor(Math.max(owners, registry.ownersExpected) / 2) + 1;
+    if (owners < quorum) {
+      const what = `only ${owners} of at least ${quorum} owners are in the ring that this node sees`;
+      throw new BlockRequestError(BlockErrorCode.NO_QUORUM, what);
+    }
+    return quorum;
   }
 
   async #storeHere(id: BlockId, { data, uploadedAt }: Upload): Promise<CopyOutcome> {

@@ -324,6 +324,7 @@ export class ServerProcess implements MetricsSource {
           reconcileIntervalMs,
           scrubIntervalMs: this.#options.scrubIntervalMs,
           scrubBytesPerSecond: this.#options.scrubBytesPerSecond,
+          awaitRegistry: true,
         },
       );
     return { store, server: newServer(), newServer, removed: false, observer, reconciler };

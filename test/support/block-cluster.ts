@@ -30,6 +30,7 @@ export interface BlockClusterOptions {
   readonly scrubIntervalMs?: number;
   readonly reconcile?: (copies: readonly BlockCopy[]) => Promise<number>;
   readonly reconcileIntervalMs?: number;
+  readonly awaitRegistry?: boolean;
 }
 
 /** Block servers with stores in memory over a network in memory, and a client. Time is virtual. */
@@ -80,6 +81,7 @@ export class BlockCluster {
           replicas: this.#options.replicas ?? 3,
           scrubIntervalMs: this.#options.scrubIntervalMs ?? 3_600_000,
           reconcileIntervalMs: this.#options.reconcileIntervalMs ?? 3_600_000,
+          awaitRegistry: this.#options.awaitRegistry ?? false,
         },
       );
       this.nodes.set(name, { name, address, store, logger, server });

@@ -151,6 +151,7 @@ export class SimNode {
         scrubIntervalMs: SCRUB_INTERVAL_MS,
         reconcileIntervalMs: RECONCILE_INTERVAL_MS,
         surplusGraceMs: this.#options.surplusGraceMs,
+        awaitRegistry: true,
       },
     );
     this.server = server;

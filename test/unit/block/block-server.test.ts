@@ -161,6 +161,29 @@ describe('block server with failures', () => {
     await cluster.stop();
   });
 
+  it('one that is cut off takes nothing while the registry knows that the others live', async () => {
+    const cluster = await ringOf(THREE);
+    cluster.tellRegistry();
+    await cluster.kill('b');
+    await cluster.kill('c');
+    await cluster.timers.advance(2 * RING_SETTLE_MS);
+    const block = testBlock(1);
+    assert.equal(errorCode(await cluster.put('a', block)), BlockErrorCode.NO_QUORUM);
+    assert.deepEqual(cluster.holders(block), []);
+    cluster.tellRegistry({ b: { alive: false }, c: { alive: false } }, ['a']);
+    const reply = await cluster.put('a', block);
+    assert.deepEqual(reply, { $case: 'put', value: { durableCopies: 1, existed: false } });
+    await cluster.stop();
+  });
+
+  it('takes nothing before it has heard of the registry, if it is to wait for that', async () => {
+    const cluster = await ringOf(['a'], { awaitRegistry: true });
+    assert.equal(errorCode(await cluster.put('a', testBlock(1))), BlockErrorCode.UNAVAILABLE);
+    cluster.tellRegistry();
+    assert.equal((await cluster.put('a', testBlock(1))).$case, 'put');
+    await cluster.stop();
+  });
+
   it('a node that comes back gets what it missed', async () => {
     const cluster = await ringOf(THREE);
     await cluster.kill('c');

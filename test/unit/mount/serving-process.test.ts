@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -34,15 +34,21 @@ describe('the process that serves a mount', { skip }, () => {
   });
 
   it('is stuck once its first thread has ended and nobody has taken note', async () => {
-    // A zombie: its parent waits for nobody.
-    const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 1000'], {
+    // A zombie: its parent has become a program that waits for nobody.
+    const parent = spawn('sh', ['-c', 'sleep 1000 & echo $!; exec sleep 1001'], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
+    const until = async (holds: () => boolean): Promise<void> => {
+      while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+    };
     try {
       const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
-      const { startTicks } = processState(pid) ?? assert.fail('it is a child of a process that lives');
+      await until(() => readFileSync(`/proc/${parent.pid}/cmdline`, 'latin1') === 'sleep\x001001\x00');
+      const { startTicks } = processState(pid) ?? assert.fail('it lives');
       writeFileSync(join(folder, '0-51'), `${pid} ${startTicks}\n`);
-      while (!hasDied(processState(pid)!)) await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(await isServerStuck('0:51', folder), false);
+      process.kill(pid, 'SIGKILL');
+      await until(() => hasDied(processState(pid) ?? assert.fail('nobody takes note')));
       assert.equal(await isServerStuck('0:51', folder), true);
       writeFileSync(join(folder, '0-51'), `${pid} ${startTicks + 1}\n`);
       assert.equal(await isServerStuck('0:51', folder), false, 'another process with the same number');
