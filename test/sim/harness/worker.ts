@@ -33,6 +33,7 @@ async function run({ seed, profile, options }: SimTask): Promise<SimReport> {
 
 // Ctrl-C reaches the whole group: the run is ended well, and this process when its parent lets go of it.
 process.on('SIGINT', () => {});
+process.on('disconnect', () => process.exit());
 process.on('message', (task: SimTask) => {
   run(task).then(
     (report) => process.send?.(report),
