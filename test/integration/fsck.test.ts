@@ -55,7 +55,10 @@ describe('damage on one replica', () => {
       );
     }
     const repaired = fsck('--repair');
-    assert.deepEqual([repaired.status, repaired.blocks.repaired], [1, BLOCKS]);
+    // The nodes' own walks may have healed some since they were found.
+    const { good, repaired: healed, degraded, lost } = repaired.blocks;
+    assert.ok(healed > 0);
+    assert.deepEqual([repaired.status, good + healed, degraded, lost], [1, BLOCKS, 0, 0]);
     const clean = fsck();
     assert.deepEqual([clean.status, clean.blocks.good, clean.damagedFiles], [0, BLOCKS, []]);
   });
