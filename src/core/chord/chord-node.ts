@@ -298,9 +298,10 @@ export class ChordNode {
     this.#suspects.delete(nodeId);
   }
 
-  #place(node: VirtualNode, via: Via): void {
-    const body: ChordBody = { kind: 'find', key: justBehind(node.self) };
-    this.#send(via, undefined, node.self, body, { kind: 'place', node, via, hops: 0 });
+  /** Asks `via` who follows `behind`. */
+  #place(node: VirtualNode, via: Via, behind = node.self, hops = 0): void {
+    const body: ChordBody = { kind: 'find', key: justBehind(behind) };
+    this.#send(via, undefined, node.self, body, { kind: 'place', node, via, hops });
   }
 
   /**
@@ -316,8 +317,7 @@ export class ChordNode {
       node.placeTries++;
       return;
     }
-    const body: ChordBody = { kind: 'find', key: justBehind(asked) };
-    this.#send(via, undefined, node.self, body, { kind: 'place', node, via, hops: hops + 1 });
+    this.#place(node, via, asked, hops + 1);
   }
 
   #stabilize(node: VirtualNode): void {
