@@ -303,10 +303,8 @@ export class Repair {
   async #ask(member: Member, ids: readonly BlockId[]): Promise<Presence> {
     const { peers, logger } = this.#components;
     try {
-      const reply = await peers.call(member.address, {
-        $case: 'has',
-        value: { blockIds: ids.map(blockIdToWire) },
-      });
+      const has = { $case: 'has', value: { blockIds: ids.map(blockIdToWire) } } as const;
+      const reply = await peers.call(member.address, has, { signal: this.#abort.signal });
       if (reply.$case !== 'has' || reply.value.present.length !== ids.length) return undefined;
       return new Map(ids.map((id, i) => [id, reply.value.present[i]!]));
     } catch (error) {

@@ -190,6 +190,11 @@ class BlocksSimulation {
       END_MS_MAX,
       () => 'operations do not end',
     );
+    await this.#passage.until(
+      () => this.#nodes.every(({ leaving }) => !leaving),
+      END_MS_MAX,
+      () => 'a node does not stop',
+    );
     for (const node of this.#nodes) node.start();
     await this.#passage.until(
       () => this.#operator.running === 0,
