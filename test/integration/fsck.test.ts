@@ -34,13 +34,18 @@ describe('damage on one replica', () => {
 
   before(async () => {
     cluster = await TestCluster.start();
+    // Nodes heal what they know to be bad when they walk over their blocks: just now, and not again for a minute.
+    const log = (id: string): string => readFileSync(path.join(cluster.data, 'logs', `${id}.log`), 'utf8');
+    await until('every node has walked', () =>
+      ['s1', 's2', 's3'].every((id) => log(id).includes('walked over all blocks')),
+    );
     mkdirSync(cluster.path('dir'));
     for (let i = 0; i < BLOCKS; i++) writeFileSync(cluster.path('dir', `f${i}`), randomBytes(BLOCK_BYTES));
     await until('every block has its copies', () => fsck('--fast').status === 0);
   });
   after(() => cluster.remove());
 
-  it('is found by fsck, named by file and range, and repaired', async () => {
+  it('is found by fsck, named by file and range', async () => {
     assert.equal(await corruptBlocks(folderOf('s1'), BLOCKS), BLOCKS);
     const found = fsck();
     assert.equal(found.status, 4);
@@ -54,11 +59,13 @@ describe('damage on one replica', () => {
         BLOCK_BYTES,
       );
     }
-    const repaired = fsck('--repair');
-    // The nodes' own walks may have healed some since they were found.
-    const { good, repaired: healed, degraded, lost } = repaired.blocks;
-    assert.ok(healed > 0);
-    assert.deepEqual([repaired.status, good + healed, degraded, lost], [1, BLOCKS, 0, 0]);
+  });
+
+  it('is repaired by fsck --repair', () => {
+    const { status, blocks } = fsck('--repair');
+    // Should a node have walked over them since, it has healed some itself.
+    assert.deepEqual([blocks.good + blocks.repaired, blocks.degraded, blocks.lost], [BLOCKS, 0, 0]);
+    assert.equal(status, blocks.repaired > 0 ? 1 : 0);
     const clean = fsck();
     assert.deepEqual([clean.status, clean.blocks.good, clean.damagedFiles], [0, BLOCKS, []]);
   });

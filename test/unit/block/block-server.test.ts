@@ -230,6 +230,22 @@ describe('block server with failures', () => {
     await cluster.stop();
   });
 
+  it('a stop does not wait for an owner that does not answer', async () => {
+    const cluster = await ringOf(THREE);
+    await cluster.put('a', testBlock(1));
+    let asked = false;
+    cluster.network.onDeliver = ({ from, to, kind, body }) => {
+      if (from !== 'a:1' || to !== 'c:1' || kind !== 'request' || body.$case !== 'has') return true;
+      asked = true;
+      return false;
+    };
+    await cluster.timers.until(() => asked, 120_000, 'a walk that asks c');
+    const before = cluster.timers.nowMs();
+    await cluster.timers.resolve(cluster.node('a').server.stop());
+    assert.ok(cluster.timers.nowMs() - before < 1000, 'it waited');
+    await cluster.stop();
+  });
+
   it('says no-space when the owners are full, and no-quorum for other failures', async () => {
     const cluster = await ringOf(THREE);
     for (const name of THREE) cluster.node(name).store.capacityBytes = 500;
