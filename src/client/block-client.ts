@@ -195,14 +195,24 @@ export class BlockClient implements BlockService {
       const { data, bad } = await this.#get.fetch(id, key, deadline);
       this.#counts.fetchedBytes += data.length;
       if (!this.#closed) this.#cache.put(id, data);
-      for (const address of bad) this.#repair(id, key, address, data);
+      if (bad.length > 0) void this.#repairOwners(id, key, bad, data);
       return data;
     } finally {
       this.#getSlots.release(1);
     }
   }
 
-  /** In the background: the reader has its data. */
+  /** In the background: the reader has its data. Never rejects. */
+  async #repairOwners(id: BlockId, key: Uint8Array, bad: readonly string[], data: Uint8Array): Promise<void> {
+    try {
+      // Those that do not own it any more lack nothing, and are not asked the next time.
+      const owners = await this.#ring.learn(key, this.#deadline('repairing a block'));
+      for (const address of bad) if (owners.includes(address)) this.#repair(id, key, address, data);
+    } catch (error) {
+      this.#c.logger.debug({ err: error, block: id }, 'owners of a bad copy not found');
+    }
+  }
+
   #repair(id: BlockId, key: Uint8Array, address: string, data: Uint8Array): void {
     if (this.#repairing >= REPAIRS_IN_FLIGHT_MAX) return;
     this.#repairing++;

@@ -29,7 +29,7 @@ type Copy =
 
 export interface Fetched {
   readonly data: Uint8Array;
-  /** Owners that should have had it and have not. */
+  /** Answered without a good copy, and owners as far as is known. */
   readonly bad: readonly string[];
 }
 

@@ -27,8 +27,10 @@ function overlaps(a: Range, b: Range): boolean {
   return contains(a, b.end) || contains(b, a.end);
 }
 
-/** Which nodes own which part of the ring, as far as this client was told. Never wrong for long: owners that are not any
- * more say so, and then the range is forgotten. */
+/**
+ * Which nodes own which part of the ring, as far as this client was told. Never wrong for long: owners that are not any
+ * more say so to a put, or lack what is read, and then the range is learned anew.
+ */
 export class RangeMap {
   readonly #max: number;
   /** Sorted by end, disjoint. */
@@ -108,8 +110,11 @@ export class RingCache {
   /** The owners' addresses in ring order; fewer than R in a small ring. Throws RpcError `unavailable` when nobody could
    * tell, EINTR, ETIMEDOUT. */
   async owners(id: BlockId, key: Uint8Array, deadline: Deadline): Promise<readonly string[]> {
-    const known = this.#ranges.find(id);
-    if (known !== undefined) return known;
+    return this.#ranges.find(id) ?? (await this.learn(key, deadline));
+  }
+
+  /** As `owners`, from what the ring says now. */
+  async learn(key: Uint8Array, deadline: Deadline): Promise<readonly string[]> {
     this.lookups++;
     const nodes = await this.nodes(deadline);
     let cause: unknown;

@@ -238,6 +238,32 @@ describe('get', () => {
     });
   }
 
+  it('repairs nothing at a node that is no owner any more, and does not ask it again', async () => {
+    const { timers, ring, client } = rig();
+    // A block that is read first at the last of its owners, which then is one no more.
+    let former: string | undefined;
+    let id = blockIdOf(text('')).id;
+    for (let i = 0; former === undefined; i++) {
+      id = await timers.resolve(client.put(text(`content ${i}`)));
+      ring.requests.length = 0;
+      await timers.resolve(client.get(id));
+      former = ring.asked('get').find((address) => address === ring.owners(blockKey(id))[2]);
+    }
+    const key = blockKey(id);
+    const data = ring.block(former, key)!;
+    for (let i = 0; ring.owners(key).includes(former); i++) ring.join(`joined${i}:1`);
+    for (const owner of ring.owners(key)) ring.store(owner, key, data);
+    ring.remove(former, key);
+    for (let i = 0; i < 5; i++) {
+      await timers.resolve(client.get(id));
+      await timers.advance(1_000);
+    }
+    const { repairs, copiesMissing } = client.stats();
+    assert.deepEqual([repairs, copiesMissing], [0, 1]);
+    assert.equal(ring.block(former, key), undefined);
+    await client.close();
+  });
+
   it('asks a second owner when the first is slow', async () => {
     const { timers, ring, client, id } = await stored({ hedgeDelayMs: 50 });
     let first: string | undefined;
