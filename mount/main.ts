@@ -22,7 +22,7 @@ export interface MountOptions extends MountFlags {
   readonly allowOther: boolean;
   /** Processes of all mounts exclude each other, else those of this mount. fuse-native has only the latter. */
   readonly locks: 'cluster' | 'local';
-  /** Whether metadata is read at other servers while the leader cannot be reached. */
+  /** Whether the leader is asked through other servers while it cannot be reached from here. */
   readonly followers: 'on' | 'off';
 }
 
@@ -79,7 +79,7 @@ async function connect(
   components: { readonly timers: SystemTimers; readonly logger: Logger },
   signal: AbortSignal | undefined,
 ): Promise<TreeClient> {
-  const options = { addresses, clientName, timeoutMs, cacheBytes, followerReads: followers === 'on' };
+  const options = { addresses, clientName, timeoutMs, cacheBytes, followers: followers === 'on' };
   try {
     return await TreeClient.connect(components, options, signal);
   } catch (error) {

@@ -54,6 +54,11 @@ function metaMetrics(meta: MetaClientStats): MetricFamily[] {
     ),
     gauge('ringfs_mount_lease_held', '1 if cached metadata may be used', flag(meta.leaseHeld)),
     counter('ringfs_mount_leader_searches_total', 'Times that a leader was found', meta.leaderChanges),
+    counter(
+      'ringfs_mount_leader_relayed_total',
+      'Of these, through another server that carried the stream to it',
+      meta.relayed,
+    ),
     counter('ringfs_mount_meta_requests_total', 'Requests sent to meta servers', meta.requests),
     counter('ringfs_mount_meta_retries_total', 'Reads sent again after a failure', meta.retries),
     counter(

@@ -7,6 +7,8 @@ import type { Workload } from './workload.ts';
 
 const WAIT_MS = 120_000;
 const WHOLE_MS = 300_000;
+/** More than may be under way: some have begun later. */
+const CHANGES_OF_WORK = 20;
 
 /** What a scenario does is written down with its moment, in milliseconds since the work began. */
 export interface TimelineEntry {
@@ -86,6 +88,14 @@ export class Stage {
       return leader !== null && leader !== than;
     });
     return leader!;
+  }
+
+  /** Until `mount` has made further changes. */
+  async worksOn(mount: string): Promise<void> {
+    const before = this.workload.changesOn(mount);
+    await until(`${mount} makes changes`, WAIT_MS, async () => {
+      return this.workload.changesOn(mount) >= before + CHANGES_OF_WORK;
+    });
   }
 
   /** Until every server is healthy, has applied what the others have, and every block has all its copies. */

@@ -64,6 +64,7 @@ export class Workload {
   readonly #rig: Rig;
   readonly #workers: Worker[] = [];
   readonly #tallies: Record<string, WorkTally> = {};
+  readonly #changes = new Map<string, number>();
   readonly #wrong: string[] = [];
   readonly #errors: string[] = [];
   readonly #history: NameOperation[] = [];
@@ -93,6 +94,11 @@ export class Workload {
   /** Operations that have ended so far, for a scenario that waits until work goes on. */
   get operations(): number {
     return Object.values(this.#tallies).reduce((sum, { done }) => sum + done, 0);
+  }
+
+  /** Of these, changes made on `mount`. */
+  changesOn(mount: string): number {
+    return this.#changes.get(mount) ?? 0;
   }
 
   get elapsedMs(): number {
@@ -184,6 +190,7 @@ export class Workload {
     this.#count(event);
     if (event.kind === 'done') {
       tally.done++;
+      if (event.what !== 'read') this.#changes.set(mount, this.changesOn(mount) + 1);
       return;
     }
     tally.failed++;

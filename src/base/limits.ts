@@ -235,8 +235,17 @@ export const COMMIT_MARK_LAG_MAX = 64;
 export const FOLLOWER_READ_MS_MAX = 2_000;
 /** Attempts of a follower to read while nothing is applied. */
 export const FOLLOWER_READ_TRIES_MAX = 16;
-/** A client without a leader for so long asks followers: longer than most failovers take, in which they have no leader to ask. */
-export const FOLLOWER_READ_AFTER_MS = 1_500;
+/**
+ * A client without a leader for so long asks followers to answer reads, and to carry its stream to it: longer than most failovers
+ * take, in which they have no leader to ask.
+ */
+export const FOLLOWERS_ASKED_AFTER_MS = 1_500;
+/** A client whose stream is carried tries the leader itself at this interval. */
+export const RELAY_DIRECT_RETRY_MS = 1_000;
+/** A follower that does not reach the leader within this time says so: another may. */
+export const RELAY_CONNECT_TIMEOUT_MS = 500;
+/** What a follower carries is timed by the client; this only ends what nobody waits for any more. */
+export const RELAY_CALL_TIMEOUT_MS = 60_000;
 /** How long a client waits for one follower, and between two rounds over all of them. */
 export const FOLLOWER_CALL_TIMEOUT_MS = 2_500;
 export const FOLLOWER_RETRY_MS = 250;

@@ -79,7 +79,7 @@ export class GatewayProcess implements MetricsSource {
     const { id, addresses, cacheBytes, timeoutMs, alone } = this.#options;
     const clientName = `${hostname()}:${process.pid}:gateway ${id}`;
     const components = { timers: this.#timers, logger: this.#logger };
-    const options = { addresses, clientName, cacheBytes, timeoutMs, followerReads: true };
+    const options = { addresses, clientName, cacheBytes, timeoutMs, followers: true };
     while (!this.#stopping.signal.aborted) {
       try {
         this.#client = await TreeClient.connect(components, options, this.#stopping.signal);

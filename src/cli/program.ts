@@ -68,8 +68,8 @@ Mount options:
                        (default: 30)
   locks=WHERE          cluster (the default): flock and fcntl locks exclude processes of
                        all mounts; local: only those of this one
-  followers=on|off     whether metadata is read at other servers while the leader cannot be
-                       reached (default: on)
+  followers=on|off     whether the leader is asked through other servers while it cannot be
+                       reached from here (default: on)
   noallow_other        only the user who mounts may use it
   log=FILE             default: standard error with --foreground; in the background
                        /var/log/ringfs-mount-DIR.log, or under ~/.local/state/ringfs

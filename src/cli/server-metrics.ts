@@ -95,6 +95,7 @@ const latency = (name: string, help: string, snapshot: LatencySnapshot): MetricF
 function sessionMetrics(stats: MetaServerStats): MetricFamily[] {
   return [
     gauge('ringfs_meta_streams', 'Connections of clients', stats.streams),
+    gauge('ringfs_meta_streams_relayed', 'Of these, carried on to the leader', stats.streamsRelayed),
     gauge('ringfs_meta_sessions', 'On the leader: mounts and other clients', stats.sessions),
     counter(
       'ringfs_meta_sessions_expired_total',

@@ -261,6 +261,7 @@ export class ServerProcess implements MetricsSource {
     const server = new MetaServer({
       replica,
       askLeader: readPoints.ask,
+      connector: metaConnector(),
       timers: this.#timers,
       random: this.#random,
       logger,

@@ -14,8 +14,8 @@ export interface TreeClientOptions {
   /** How long an operation waits for the servers before it fails. */
   readonly timeoutMs: number;
   readonly cacheBytes: number;
-  /** Whether metadata is read at other servers while the leader cannot be reached. */
-  readonly followerReads: boolean;
+  /** Whether the leader is asked through other servers while it cannot be reached from here. */
+  readonly followers: boolean;
 }
 
 /** Where to look for the servers before giving up. */
@@ -44,10 +44,10 @@ export class TreeClient {
     options: TreeClientOptions,
     signal?: AbortSignal,
   ): Promise<TreeClient> {
-    const { addresses, clientName, timeoutMs, cacheBytes, followerReads } = options;
+    const { addresses, clientName, timeoutMs, cacheBytes, followers } = options;
     const meta = new MetaClient(
       { connector: metaConnector(), timers, random: systemRandom, logger },
-      { addresses, clientName, operationTimeoutMs: timeoutMs, followerReads },
+      { addresses, clientName, operationTimeoutMs: timeoutMs, followers },
     );
     try {
       const timeout = AbortSignal.timeout(Math.min(timeoutMs, CONNECT_TIMEOUT_MS_MAX));

@@ -4,6 +4,8 @@ export interface MetaClientStats {
   readonly session: number;
   /** Times that a leader was found. */
   readonly leaderChanges: number;
+  /** Of these, through another server that carried the stream there. */
+  readonly relayed: number;
   readonly leaseHeld: boolean;
   readonly requests: number;
   /** Reads sent again after a failure. */

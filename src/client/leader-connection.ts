@@ -1,6 +1,7 @@
 import { FsError } from '../base/errno.ts';
-import { META_ADDRESSES_MAX } from '../base/limits.ts';
+import { META_ADDRESSES_MAX, RELAY_DIRECT_RETRY_MS } from '../base/limits.ts';
 import type { HelloReply, NotLeader, PingReply, Topology } from '../gen/ringfs/v1/meta.ts';
+import type { TimerHandle } from '../ports/clock.ts';
 import type { RpcError } from '../ports/rpc.ts';
 import type { Deadline } from './deadline.ts';
 import {
@@ -9,6 +10,7 @@ import {
   type MetaConnection,
   type MetaPush,
   type SearchComponents,
+  type SearchHooks,
 } from './leader-search.ts';
 import { Pinger } from './pinger.ts';
 
@@ -42,30 +44,34 @@ function closedError(): FsError {
 
 /**
  * Keeps one stream to the leader of the meta cluster, finding it again whenever the stream ends, the server stops leading
- * or falls silent.
+ * or falls silent. A stream that another server carries to the leader is given up for a direct one as soon as there can be one.
  */
 export class LeaderConnection {
   readonly #c: SearchComponents;
   readonly #hooks: LeaderHooks;
+  readonly #relays: boolean;
   readonly #configured: readonly string[];
   #learned: string[] = [];
   #link: LeaderLink | undefined;
   #pinger: Pinger | undefined;
+  #directTimer: TimerHandle | undefined;
   #search: LeaderSearch | undefined;
   #lastAddress: string | undefined;
   #waiters = new Set<Waiter>();
   #closed = false;
   #changes = 0;
+  #relayed = 0;
   #absentSinceMs: number;
 
   constructor(
     components: SearchComponents,
     hooks: LeaderHooks,
-    options: { readonly addresses: readonly string[] },
+    options: { readonly addresses: readonly string[]; readonly followers?: boolean },
   ) {
     this.#c = components;
     this.#hooks = hooks;
     this.#absentSinceMs = components.timers.nowMs();
+    this.#relays = options.followers !== false;
     this.#configured = options.addresses.slice(0, META_ADDRESSES_MAX);
   }
 
@@ -93,6 +99,11 @@ export class LeaderConnection {
     return this.#changes;
   }
 
+  /** How often another server carried the stream to it. */
+  get relayed(): number {
+    return this.#relayed;
+  }
+
   /** The leader, once there is one. Throws EINTR, ETIMEDOUT, EIO once closed. */
   async ready(deadline: Deadline): Promise<LeaderLink> {
     if (this.#link !== undefined) return this.#link;
@@ -117,6 +128,7 @@ export class LeaderConnection {
     this.#absentSinceMs = this.#c.timers.nowMs();
     this.#pinger?.stop();
     this.#pinger = undefined;
+    this.#directTimer?.cancel();
     this.#c.logger.info({ address: link.address, reason }, 'leader lost');
     this.#hooks.onDown(link, reason);
     link.connection.close();
@@ -135,6 +147,7 @@ export class LeaderConnection {
     this.#closed = true;
     this.#search?.stop();
     this.#pinger?.stop();
+    this.#directTimer?.cancel();
     const link = this.#link;
     this.#link = undefined;
     link?.connection.close();
@@ -144,13 +157,14 @@ export class LeaderConnection {
 
   #beginSearch(hint: string | undefined): void {
     this.#search?.stop();
-    const search = new LeaderSearch(this.#c, {
+    const hooks: SearchHooks = {
       onFound: (found) => this.#up(found),
       onSessionLost: (id) => this.#hooks.onSessionLost(id),
       onPush: (connection, body) => this.#hooks.onPush(connection, body),
       onClose: (connection, reason) => this.#ended(connection, reason),
       onLearned: (address) => this.#learn(address),
-    });
+    };
+    const search = new LeaderSearch(this.#c, hooks, { relays: this.#relays });
     this.#search = search;
     const known = [...this.#configured, ...this.#learned];
     const first = [hint, this.#lastAddress].filter((a) => a !== undefined);
@@ -174,7 +188,9 @@ export class LeaderConnection {
     this.#link = link;
     this.#lastAddress = found.address;
     this.#changes++;
-    logger.info({ address: link.address, session: link.session }, 'leader found');
+    const { relayedTo } = link.hello;
+    if (relayedTo !== undefined) this.#relayed++;
+    logger.info({ address: link.address, session: link.session, relayedTo }, 'leader found');
     this.#pinger = new Pinger(timers, link.connection, {
       onReply: (reply, sentMs, receivedMs) => this.#hooks.onPing(link, reply, sentMs, receivedMs),
       onNotLeader: (hint) => this.lost(link, 'not the leader any more', hint),
@@ -189,9 +205,25 @@ export class LeaderConnection {
     this.#hooks.onUp(link, found.sentMs, found.receivedMs);
     if (this.#link === link && !link.connection.open) this.lost(link, 'closed');
     if (this.#link !== link) return;
+    if (relayedTo !== undefined) this.#lookForDirect(link, relayedTo);
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const waiter of waiters) waiter.resolve(link);
+  }
+
+  /** Until the leader at `address` can be reached, or `link` is given up. */
+  #lookForDirect(link: LeaderLink, address: string): void {
+    this.#directTimer = this.#c.timers.after(RELAY_DIRECT_RETRY_MS, () => {
+      this.#c.connector.connect(address).then(
+        (connection) => {
+          connection.close();
+          this.lost(link, 'the leader can be reached directly', { leaderId: '', leaderAddress: address });
+        },
+        () => {
+          if (this.#link === link) this.#lookForDirect(link, address);
+        },
+      );
+    });
   }
 
   #ended(connection: MetaConnection, reason: RpcError): void {

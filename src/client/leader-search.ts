@@ -2,6 +2,7 @@ import { ERRNO, errnoName } from '../base/errno.ts';
 import {
   CLIENT_BACKOFF_MS_MAX,
   CLIENT_BACKOFF_MS_MIN,
+  FOLLOWERS_ASKED_AFTER_MS,
   HELLO_TIMEOUT_MS,
   LEADER_PROBE_EAGER_MS,
   LEADER_PROBE_MS_MAX,
@@ -50,20 +51,26 @@ type Outcome = 'found' | 'again' | 'not-leader' | 'failed';
 
 /**
  * Asks every known server at the same time whether it leads, the likeliest first, until one says so. A server that hangs
- * therefore delays nobody, and a new leader is found within LEADER_PROBE_MS_MAX of its election.
+ * therefore delays nobody, and a new leader is found within LEADER_PROBE_MS_MAX of its election. After FOLLOWERS_ASKED_AFTER_MS one after the
+ * other is asked to carry the stream to the leader, which this client alone may not reach.
  */
 export class LeaderSearch {
   readonly #c: SearchComponents;
   readonly #hooks: SearchHooks;
+  readonly #relays: boolean;
   readonly #startedMs: number;
   readonly #probed = new Set<string>();
   readonly #wakers = new Map<string, () => void>();
   readonly #connections = new Set<MetaConnection>();
+  /** One at a time is asked to carry the stream to the leader: of two that do, the leader would end one. */
+  #relayAsked = false;
   #done = false;
 
-  constructor(components: SearchComponents, hooks: SearchHooks) {
+  /** `relays`: servers that do not lead may be asked to carry the stream to the leader. */
+  constructor(components: SearchComponents, hooks: SearchHooks, options: { readonly relays: boolean }) {
     this.#c = components;
     this.#hooks = hooks;
+    this.#relays = options.relays;
     this.#startedMs = components.timers.nowMs();
   }
 
@@ -158,7 +165,9 @@ export class LeaderSearch {
   async #hello(address: string, connection: MetaConnection): Promise<Outcome> {
     const { session, timers, logger } = this.#c;
     const sentMs = timers.nowMs();
-    const hello = session.hello();
+    const relay = this.#relays && !this.#relayAsked && sentMs - this.#startedMs >= FOLLOWERS_ASKED_AFTER_MS;
+    if (relay) this.#relayAsked = true;
+    const hello = session.hello(relay);
     let reply: MetaPush;
     try {
       reply = await connection.call({ $case: 'hello', value: hello }, { timeoutMs: HELLO_TIMEOUT_MS });
@@ -166,6 +175,8 @@ export class LeaderSearch {
       logger.debug({ err: error, address }, 'meta server does not answer');
       connection.close();
       return 'failed';
+    } finally {
+      if (relay) this.#relayAsked = false;
     }
     if (this.#done) return 'failed';
     switch (reply.$case) {

@@ -55,8 +55,11 @@ export interface MetaClientOptions {
   readonly clientName: string;
   /** Refuse every other cluster. Default: the first one that answers. */
   readonly clusterId?: string;
-  /** Read at other servers when the leader cannot be reached for FOLLOWER_READ_AFTER_MS. Default true. */
-  readonly followerReads?: boolean;
+  /**
+   * Use other servers when the leader cannot be reached for FOLLOWERS_ASKED_AFTER_MS: they answer reads, and carry the stream to it.
+   * Default true.
+   */
+  readonly followers?: boolean;
   /** How long an operation waits for an answer before ETIMEDOUT. Default 30,000 ms. */
   readonly operationTimeoutMs?: number;
 }
@@ -120,7 +123,7 @@ export class MetaClient implements MetaService {
       options,
     );
     const cacheToken = (): CacheToken => this.#cache.token();
-    if (options.followerReads !== false) this.#followers = this.#makeFollowers(options);
+    if (options.followers !== false) this.#followers = this.#makeFollowers(options);
     const followers = this.#followers;
     this.#requests = new MetaRequests({
       leader: this.#leader,
@@ -344,6 +347,7 @@ export class MetaClient implements MetaService {
       leader: this.#leader.link?.address,
       session: this.#session.id,
       leaderChanges: this.#leader.changes,
+      relayed: this.#leader.relayed,
       leaseHeld: this.#lease.held,
       requests: this.#requests.sent,
       retries: this.#requests.retries,

@@ -3,8 +3,8 @@ import {
   CLIENT_BACKOFF_MS_MAX,
   CLIENT_BACKOFF_MS_MIN,
   CLIENT_CALL_TIMEOUT_MS,
-  FOLLOWER_READ_AFTER_MS,
   FOLLOWER_RETRY_MS,
+  FOLLOWERS_ASKED_AFTER_MS,
 } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
 import type { MetaReply, MetaRequest } from '../gen/ringfs/v1/meta.ts';
@@ -93,7 +93,7 @@ export class MetaRequests {
     const over = new AbortController();
     const pause = async (ms: number): Promise<undefined> => void (await timers.sleep(ms, over.signal));
     try {
-      for (let waitMs = FOLLOWER_READ_AFTER_MS - leader.absentMs; ; waitMs = FOLLOWER_RETRY_MS) {
+      for (let waitMs = FOLLOWERS_ASKED_AFTER_MS - leader.absentMs; ; waitMs = FOLLOWER_RETRY_MS) {
         const paused = waitMs > 0 ? pause(waitMs) : Promise.resolve(undefined);
         paused.catch(() => undefined);
         const link = await Promise.race([up, paused]);

@@ -33,14 +33,15 @@ export class Session {
     return this.#clusterId;
   }
 
-  /** The nonce stays the same until the session is open, so that a retry finds the session that a lost reply opened. */
-  hello(): Hello {
+  /** `relay`: a server that follows is to carry the stream to the leader. The nonce stays the same until the session is open, so that a retry finds the session that a lost reply opened. */
+  hello(relay: boolean): Hello {
     return {
       session: this.#id,
       nonce: this.#nonce,
       client: this.#clientName,
       clusterId: this.#clusterId,
       observer: false,
+      relay,
     };
   }
 

@@ -10,7 +10,7 @@ import type {
   Recall,
 } from '../gen/ringfs/v1/meta.ts';
 import type { Logger } from '../ports/logger.ts';
-import type { RpcPeer, RpcStreamHandler } from '../ports/rpc.ts';
+import { RpcError, type RpcPeer, type RpcStreamHandler } from '../ports/rpc.ts';
 import type {
   LeaderContext,
   ReadContext,
@@ -40,6 +40,7 @@ import { reconcileBlocks } from './handlers/reconcile-blocks.ts';
 import { statFs } from './handlers/stat-fs.ts';
 import { topology } from './handlers/topology.ts';
 import type { Leadership } from './leadership.ts';
+import { Relay } from './relay.ts';
 import { NotLeaderError } from './replica.ts';
 import { notLeaderReply, outcomeOf, requestFailure } from './request-failure.ts';
 import type { Session, SessionLink } from './sessions.ts';
@@ -78,6 +79,8 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
   readonly #callsInFlightMax: number;
   #observer = false;
   #attached: Attached | undefined;
+  /** Whoever is at the other end of this one, while it goes on to the leader. */
+  #relay: Relay | undefined;
   #inFlight = 0;
   #closed = false;
 
@@ -85,6 +88,11 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
     this.#c = components;
     this.remote = components.peer.remote;
     this.#callsInFlightMax = options.callsInFlightMax ?? CALLS_IN_FLIGHT_MAX;
+  }
+
+  /** It goes on to the leader. */
+  get relayed(): boolean {
+    return this.#relay !== undefined;
   }
 
   recall(recall: Recall): void {
@@ -111,6 +119,7 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
     if (this.#closed) return;
     this.#closed = true;
     this.#detach();
+    this.#endRelay();
     this.#c.onClosed(this);
   }
 
@@ -121,6 +130,7 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
     if ((body as RequestBody | undefined) === undefined) {
       return this.#failed(undefined, new FsError('EINVAL', 'unknown request'));
     }
+    if (this.#relay !== undefined && body.$case !== 'hello') return this.#carry(this.#relay, body);
     try {
       // What keeps the session and others' commits going is never refused for want of room, nor does it wait.
       const immediate = this.#immediate(body);
@@ -147,6 +157,18 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
       return await this.#dispatch(body);
     } catch (error) {
       return this.#failed(body, error);
+    }
+  }
+
+  /** Never rejects. */
+  async #carry(relay: Relay, body: RequestBody): Promise<ReplyBody | undefined> {
+    try {
+      return await relay.request(body);
+    } catch (error) {
+      if (!(error instanceof RpcError)) return this.#failed(body, error);
+      this.#c.logger.debug({ err: error, remote: this.remote }, 'a stream to the leader has ended');
+      this.close();
+      return undefined;
     }
   }
 
@@ -231,9 +253,14 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
     const { server } = this.#c;
     const cluster = await server.cluster();
     checkCluster(hello, cluster);
+    this.#endRelay();
     if (hello.observer) {
       this.#observer = true;
       return { $case: 'hello', value: helloReply(server, 0, cluster) };
+    }
+    if (hello.relay && server.leadership() === undefined) {
+      const relayed = await this.#helloToLeader(hello);
+      if (relayed !== undefined) return relayed;
     }
     const lead = this.#lead();
     if (cluster === undefined) throw new FsError('EAGAIN', 'the cluster has not been initialised yet');
@@ -244,6 +271,35 @@ export class ClientStream implements RpcStreamHandler<MetaRequest, MetaReply>, S
     this.#observer = false;
     this.#attached = { lead, session: lead.sessions.attach(id, this) };
     return { $case: 'hello', value: helloReply(server, id, cluster) };
+  }
+
+  /** The leader's answer, with which this stream goes on to it if it is a welcome. Undefined: it is not known, or not reached. */
+  async #helloToLeader(hello: Hello): Promise<ReplyBody | undefined> {
+    const { logger, peer } = this.#c;
+    const { connector, replica, timers } = this.#c.server;
+    const leader = replica.leader();
+    if (connector === undefined || leader === undefined || leader.id === replica.id) return undefined;
+    this.#detach();
+    const relay = new Relay({ connector, timers, peer, onClose: () => this.close() });
+    this.#relay = relay;
+    let reply: ReplyBody | undefined;
+    try {
+      reply = await relay.open(hello, leader.address);
+    } catch (error) {
+      logger.debug({ err: error, leader: leader.address }, 'a client is not carried to the leader');
+    }
+    if (reply?.$case === 'hello')
+      logger.info(
+        { client: hello.client, remote: this.remote, leader: leader.id },
+        'carrying a client to the leader',
+      );
+    else if (this.#relay === relay) this.#endRelay();
+    return reply;
+  }
+
+  #endRelay(): void {
+    this.#relay?.close();
+    this.#relay = undefined;
   }
 
   /** Throws NotLeaderError. */

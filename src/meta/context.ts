@@ -4,6 +4,7 @@ import type { Time } from '../gen/ringfs/v1/namespace.ts';
 import type { ClusterRow } from '../gen/ringfs/v1/rows.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
+import type { RpcConnector } from '../ports/rpc.ts';
 import type { GarbageOptions, Leadership } from './leadership.ts';
 import type { HasCopies } from './removal-cost.ts';
 import type { Replica } from './replica.ts';
@@ -22,6 +23,8 @@ export interface MetaServerComponents {
   readonly garbage?: GarbageOptions;
   /** Asks the leader at an address for a read point. Without it only the leader answers reads. */
   readonly askLeader?: AskLeader;
+  /** How other members are reached, to carry clients' streams to the leader. Without it that is not done. */
+  readonly connector?: RpcConnector<MetaRequest, MetaReply>;
   /** Without it block nodes are not managed from here. */
   readonly hasCopies?: HasCopies;
 }
@@ -35,6 +38,7 @@ export interface ServerContext {
   /** Undefined while this replica does not lead, or has not applied everything of earlier terms. */
   leadership(): Leadership | undefined;
   readonly unleased: UnleasedReads;
+  readonly connector: RpcConnector<MetaRequest, MetaReply> | undefined;
 }
 
 /** What a request of the leader has at hand. */

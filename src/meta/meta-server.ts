@@ -19,6 +19,8 @@ export interface MetaServerOptions {
 export interface MetaServerStats extends Readonly<RequestCounters> {
   readonly leading: boolean;
   readonly streams: number;
+  /** Of these, carried on to the leader. */
+  readonly streamsRelayed: number;
   /** The rest is 0 on a follower. */
   readonly sessions: number;
   readonly sessionsExpired: number;
@@ -67,6 +69,7 @@ export class MetaServer {
       replica,
       timers,
       unleased,
+      connector: components.connector,
       cluster: () => this.#readCluster(),
       leadership: () => this.#leadership,
     };
@@ -118,6 +121,7 @@ export class MetaServer {
       ...this.#counters,
       leading: lead !== undefined,
       streams: this.#streams.size,
+      streamsRelayed: [...this.#streams].filter((stream) => stream.relayed).length,
       sessions: lead?.sessions.size ?? 0,
       sessionsExpired: lead?.sessions.expiries ?? 0,
       leases: leases?.leases ?? 0,

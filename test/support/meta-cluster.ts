@@ -28,9 +28,18 @@ export class MetaCluster {
   readonly logger = new RecordingLogger();
   #seed: number;
 
+  readonly #relays: boolean;
+
+  /** `relays`: members that follow carry clients to the leader. Default true. */
   constructor(
-    options: { readonly members?: number; readonly seed?: number; readonly latencyMs?: () => number } = {},
+    options: {
+      readonly members?: number;
+      readonly seed?: number;
+      readonly latencyMs?: () => number;
+      readonly relays?: boolean;
+    } = {},
   ) {
+    this.#relays = options.relays ?? true;
     this.#seed = options.seed ?? 1;
     this.network = new MemoryNetwork<MetaRequest, MetaReply>(
       { timers: this.timers },
@@ -123,6 +132,7 @@ export class MetaCluster {
     const server = new MetaServer({
       replica,
       askLeader: points.ask,
+      ...(this.#relays && { connector: this.network.connector(`${id}:1`) }),
       timers: this.timers,
       random: seededRandom(this.#seed++),
       logger: this.logger,

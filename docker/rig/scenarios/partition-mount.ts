@@ -11,6 +11,8 @@ export const partitionMount: Scenario = {
     const mend = await partition(stage.rig, [mount], [leader]);
     stage.note(`cut ${mount} off from the leader, ${leader}`);
     await stage.hold(10);
+    await stage.worksOn(mount);
+    stage.note(`${mount} works through a follower`);
     await mend();
     stage.note('healed');
   },

@@ -18,7 +18,14 @@ interface Case {
 }
 
 /** Clients that do not reach the leader for long, and do much meanwhile. */
-const CUT_FROM_LEADERS = { leaderCuts: 2, clientCutMs: 20_000, seconds: 15, thinkMs: 40, clients: 4 };
+const CUT_FROM_LEADERS = {
+  relaying: 0,
+  leaderCuts: 2,
+  clientCutMs: 20_000,
+  seconds: 15,
+  thinkMs: 40,
+  clients: 4,
+};
 
 const CASES: readonly Case[] = [
   { mistake: 'vote-twice', checks: ['leader'], profile: 'crash', from: 1 },

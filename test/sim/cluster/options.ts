@@ -35,6 +35,8 @@ export const DEFAULTS = {
   clientCutMs: 5_000,
   /** A client is cut off from the leader alone, for up to `clientCutMs`. */
   leaderCuts: 0.1,
+  /** Runs whose servers carry clients to the leader; in the others they are older. */
+  relaying: 0.6,
   clientCrashes: 0.02,
   /** Two groups of servers, clients with either. */
   partitions: 0.12,
@@ -173,6 +175,8 @@ export function noCounts() {
     operations: 0,
     /** Answered by servers that did not lead. */
     followerReads: 0,
+    /** Streams that another server carried to the leader. */
+    relayed: 0,
     unknownOutcomes: 0,
     duplicates: 0,
     messagesSent: 0,

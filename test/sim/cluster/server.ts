@@ -22,6 +22,8 @@ export interface SimServerComponents {
   readonly links: RaftLinks;
   readonly checks: ClusterChecks;
   readonly processes: Map<string, SimProcess>;
+  /** They carry clients' streams to the leader. */
+  readonly relays: boolean;
   /** What a planted mistake puts between the replica and the meta server. */
   readonly wrapPoints: (ask: AskLeader) => AskLeader;
   readonly wrapReplica: (replica: RaftReplica, process: SimProcess) => Replica;
@@ -100,6 +102,7 @@ export class SimServer {
     );
     const server = new MetaServer({
       askLeader: this.#c.wrapPoints(points.ask),
+      ...(this.#c.relays && { connector: network.connector(this.address) }),
       replica: this.#c.wrapReplica(replica, process),
       timers: process,
       random: world.random(`meta ${this.id} ${this.#lives}`),

@@ -1,6 +1,7 @@
 import type { Ino } from '../../../src/base/ids.ts';
 import { ROOT_INO } from '../../../src/base/ids.ts';
 import type { Random } from '../../../src/base/random.ts';
+import type { MetaClient } from '../../../src/client/meta-client.ts';
 import { MetaReply, MetaRequest } from '../../../src/gen/ringfs/v1/meta.ts';
 import type { RpcConnector } from '../../../src/ports/rpc.ts';
 import { MemoryNetwork } from '../../support/memory-rpc.ts';
@@ -74,6 +75,7 @@ class Simulation implements Breakable {
   readonly #playground: Playground;
   readonly #mutation: Mutation | undefined;
   readonly #passage: Passage;
+  readonly #relays: boolean;
   #clientsEver = 0;
 
   constructor(seed: number, options: SimOptions, run: RunOptions) {
@@ -82,6 +84,7 @@ class Simulation implements Breakable {
       this.world.counts.events += 1;
     });
     this.#mutation = run.mutation;
+    this.#relays = this.world.random('relays').next() < options.relaying;
     this.#network = this.#makeNetwork();
     this.#links = new RaftLinks(this.world, CLUSTER_ID);
     this.#links.tampering = this.#mutation?.links?.(this.world) ?? {};
@@ -203,10 +206,16 @@ class Simulation implements Breakable {
     return lines.join('\n');
   }
 
+  #countWays(client: MetaClient): void {
+    const { followerReads, relayed } = client.stats();
+    this.world.counts.followerReads += followerReads;
+    this.world.counts.relayed += relayed;
+  }
+
   /** Somebody new looks at everything. */
   async #audit(): Promise<void> {
     for (const { client } of this.#clients.values()) {
-      this.world.counts.followerReads += client.stats().followerReads;
+      this.#countWays(client);
     }
     const auditor = this.#makeClient();
     const look = async (): Promise<void> => {
@@ -268,7 +277,7 @@ class Simulation implements Breakable {
   crashClient(name: string): void {
     const client = this.#clients.get(name);
     if (client === undefined) return;
-    this.world.counts.followerReads += client.client.stats().followerReads;
+    this.#countWays(client.client);
     this.world.trace(`${name} dies`);
     client.kill();
     this.#clients.delete(name);
@@ -315,6 +324,7 @@ class Simulation implements Breakable {
       links: this.#links,
       checks: this.#checks,
       processes: this.#processes,
+      relays: this.#relays,
       wrapPoints: (ask) => this.#mutation?.points?.(ask) ?? ask,
       wrapReplica: (replica) => this.#mutation?.replica?.(replica, this.world) ?? replica,
     };

@@ -9,7 +9,7 @@ const isError = (code: string) => (e: unknown) => (e as { code?: string }).code 
 
 describe('a client that does not reach the leader', () => {
   it('reads at a follower, and caches nothing of it', async () => {
-    const cluster = new MetaCluster();
+    const cluster = new MetaCluster({ relays: false });
     const { timers, network } = cluster;
     const [client, other] = [await cluster.leased('a'), await cluster.leased('b')];
     const dir = (await timers.resolve(other.commit([mkdir(ROOT_INO, 'd')]))).results[0]!.ino as Ino;
@@ -38,7 +38,7 @@ describe('a client that does not reach the leader', () => {
   });
 
   it('is not told by a follower of what another client may still not see', async () => {
-    const cluster = new MetaCluster();
+    const cluster = new MetaCluster({ relays: false });
     const { timers, network } = cluster;
     const names = ['a', 'b', 'c'];
     const [cut, slow, writer] = await Promise.all(names.map((name) => cluster.leased(name)));
@@ -60,9 +60,9 @@ describe('a client that does not reach the leader', () => {
   });
 
   it('waits for it when it is told to, or when nobody leads', async () => {
-    const cluster = new MetaCluster();
+    const cluster = new MetaCluster({ relays: false });
     const { timers, network } = cluster;
-    const client = await cluster.leased('a', { followerReads: false, operationTimeoutMs: 4_000 });
+    const client = await cluster.leased('a', { followers: false, operationTimeoutMs: 4_000 });
     const other = await cluster.leased('b', { operationTimeoutMs: 4_000 });
     network.partition(['a'], ['s1:1']);
     await timers.until(() => client.stats().leader === undefined, 10_000, 'the leader is given up');

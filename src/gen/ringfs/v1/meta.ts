@@ -103,6 +103,8 @@ export interface Hello {
   clusterId: string;
   /** no session wanted: topology, status and reads without leases, of any member */
   observer: boolean;
+  /** a member that follows passes the whole stream on to the leader, when it reaches that */
+  relay?: boolean | undefined;
 }
 
 export interface HelloReply {
@@ -119,7 +121,11 @@ export interface HelloReply {
   /** R of the block ring */
   replicas: number;
   /** as in PingReply */
-  appliedIndex?: number | undefined;
+  appliedIndex?:
+    | number
+    | undefined;
+  /** this stream goes on to the leader, at this address */
+  relayedTo?: string | undefined;
 }
 
 export interface Ping {
@@ -1058,7 +1064,7 @@ export const ReadPoint: MessageFns<ReadPoint> = {
 };
 
 function createBaseHello(): Hello {
-  return { session: 0, nonce: new Uint8Array(0), client: "", clusterId: "", observer: false };
+  return { session: 0, nonce: new Uint8Array(0), client: "", clusterId: "", observer: false, relay: undefined };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -1077,6 +1083,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.observer !== false) {
       writer.uint32(40).bool(message.observer);
+    }
+    if (message.relay !== undefined) {
+      writer.uint32(48).bool(message.relay);
     }
     return writer;
   },
@@ -1134,6 +1143,14 @@ export const Hello: MessageFns<Hello> = {
             message.observer = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.relay = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1156,6 +1173,7 @@ function createBaseHelloReply(): HelloReply {
     leaseTtlMs: 0,
     replicas: 0,
     appliedIndex: undefined,
+    relayedTo: undefined,
   };
 }
 
@@ -1181,6 +1199,9 @@ export const HelloReply: MessageFns<HelloReply> = {
     }
     if (message.appliedIndex !== undefined) {
       writer.uint32(56).uint64(message.appliedIndex);
+    }
+    if (message.relayedTo !== undefined) {
+      writer.uint32(66).string(message.relayedTo);
     }
     return writer;
   },
@@ -1252,6 +1273,14 @@ export const HelloReply: MessageFns<HelloReply> = {
             }
 
             message.appliedIndex = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.relayedTo = reader.string();
             continue;
           }
         }
