@@ -344,7 +344,8 @@ export class Repair {
       // The copy is no later upload than its source.
       const [entry] = await local.store.stat([id]);
       const data = await local.getVerified(id);
-      if (data === 'missing') return false;
+      // Garbage collection has deleted it since it was listed, here and there.
+      if (data === 'missing') return true;
       if (data === 'corrupt') {
         void this.heal(id);
         return false;

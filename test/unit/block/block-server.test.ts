@@ -246,6 +246,29 @@ describe('block server with failures', () => {
     await cluster.stop();
   });
 
+  it('a block that is deleted while it is being repaired is not one that lacks a copy', async () => {
+    const cluster = await ringOf(THREE);
+    const block = testBlock(1);
+    await cluster.put('a', block);
+    await cluster.timers.advance(1000);
+    const copies = THREE.map((name) => cluster.node(name).store.blocks);
+    cluster.node('c').store.blocks.delete(block.id);
+    let asked = 0;
+    cluster.network.onDeliver = ({ to, kind, body }) => {
+      // The second question comes before the copy is sent, and by then it is gone everywhere.
+      if (to === 'c:1' && kind === 'request' && body.$case === 'has' && ++asked >= 2)
+        for (const blocks of copies) blocks.delete(block.id);
+      return true;
+    };
+    await cluster.timers.until(() => asked >= 2, 120_000, 'a walk that finds it missing');
+    await cluster.timers.advance(1000);
+    for (const name of THREE) {
+      const { underReplicated } = await cluster.timers.resolve(cluster.node(name).server.info());
+      assert.equal(underReplicated, 0, name);
+    }
+    await cluster.stop();
+  });
+
   it('says no-space when the owners are full, and no-quorum for other failures', async () => {
     const cluster = await ringOf(THREE);
     for (const name of THREE) cluster.node(name).store.capacityBytes = 500;
