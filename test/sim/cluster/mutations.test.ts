@@ -66,7 +66,7 @@ const CASES: readonly Case[] = [
     options: CUT_FROM_LEADERS,
   },
   { mistake: 'forget-answers', checks: ['state-hash'], profile: 'mixed', from: 1 },
-  { mistake: 'forget-answers', checks: ['exactly-once', 'outcome'], profile: 'mixed', from: 20 },
+  { mistake: 'forget-answers', checks: ['exactly-once', 'outcome'], profile: 'mixed', from: 62 },
   { mistake: 'skip-row', checks: ['state-hash'], profile: 'mixed', from: 1 },
   { mistake: 'skip-row', checks: ['state-alarm'], profile: 'mixed', from: 1, finds: /differ from those/ },
   {
