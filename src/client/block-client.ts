@@ -202,15 +202,22 @@ export class BlockClient implements BlockService {
     }
   }
 
-  /** In the background: the reader has its data. Never rejects. */
+  /**
+   * In the background: the reader has its data. Only what the ring says now counts: those that do not own the block any more lack nothing,
+   * and are not asked the next time. Never rejects.
+   */
   async #repairOwners(id: BlockId, key: Uint8Array, bad: readonly string[], data: Uint8Array): Promise<void> {
+    if (this.#repairing >= REPAIRS_IN_FLIGHT_MAX) return;
+    let owners: readonly string[] = [];
+    this.#repairing++;
     try {
-      // Those that do not own it any more lack nothing, and are not asked the next time.
-      const owners = await this.#ring.learn(key, this.#deadline('repairing a block'));
-      for (const address of bad) if (owners.includes(address)) this.#repair(id, key, address, data);
+      owners = await this.#ring.learn(key, this.#deadline('repairing a block'));
     } catch (error) {
       this.#c.logger.debug({ err: error, block: id }, 'owners of a bad copy not found');
+    } finally {
+      this.#repairing--;
     }
+    for (const address of bad) if (owners.includes(address)) this.#repair(id, key, address, data);
   }
 
   #repair(id: BlockId, key: Uint8Array, address: string, data: Uint8Array): void {

@@ -29,7 +29,7 @@ type Copy =
 
 export interface Fetched {
   readonly data: Uint8Array;
-  /** Answered without a good copy, and owners as far as is known. */
+  /** Answered without a good copy; not all of them need to be owners. */
   readonly bad: readonly string[];
 }
 
@@ -70,8 +70,7 @@ export class BlockGet {
       const others = await this.#others(fresh, owners, deadline);
       const second = await this.#askAll(id, key, others, deadline);
       if (second.good !== undefined) {
-        const bad = [...first.bad, ...second.bad].filter((address) => fresh.includes(address));
-        return { data: second.good, bad };
+        return { data: second.good, bad: [...first.bad, ...second.bad] };
       }
       const cause = second.cause ?? first.cause;
       const asked = first.bad.length + second.bad.length;
