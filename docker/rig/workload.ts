@@ -96,7 +96,7 @@ export class Workload {
     return Object.values(this.#tallies).reduce((sum, { done }) => sum + done, 0);
   }
 
-  /** Of these, changes made on `mount`. */
+  /** Of these, those of `mount` that do not only read a file: it does not get on with them when it can make no changes. */
   changesOn(mount: string): number {
     return this.#changes.get(mount) ?? 0;
   }

@@ -51,8 +51,8 @@ type Outcome = 'found' | 'again' | 'not-leader' | 'failed';
 
 /**
  * Asks every known server at the same time whether it leads, the likeliest first, until one says so. A server that hangs
- * therefore delays nobody, and a new leader is found within LEADER_PROBE_MS_MAX of its election. After FOLLOWERS_ASKED_AFTER_MS one after the
- * other is asked to carry the stream to the leader, which this client alone may not reach.
+ * therefore delays nobody, and a new leader is found within LEADER_PROBE_MS_MAX of its election. After FOLLOWERS_ASKED_AFTER_MS
+ * one after the other is asked to carry the stream to the leader, which this client alone may not reach.
  */
 export class LeaderSearch {
   readonly #c: SearchComponents;

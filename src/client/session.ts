@@ -33,7 +33,10 @@ export class Session {
     return this.#clusterId;
   }
 
-  /** `relay`: a server that follows is to carry the stream to the leader. The nonce stays the same until the session is open, so that a retry finds the session that a lost reply opened. */
+  /**
+   * The nonce stays the same until the session is open, so that a retry finds the session that a lost reply opened. `relay`: a server
+   * that follows is to carry the stream to the leader.
+   */
   hello(relay: boolean): Hello {
     return {
       session: this.#id,

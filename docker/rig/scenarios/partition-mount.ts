@@ -12,7 +12,7 @@ export const partitionMount: Scenario = {
     stage.note(`cut ${mount} off from the leader, ${leader}`);
     await stage.hold(10);
     await stage.worksOn(mount);
-    stage.note(`${mount} works through a follower`);
+    stage.note(`${mount} makes changes without it`);
     await mend();
     stage.note('healed');
   },
