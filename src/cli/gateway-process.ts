@@ -8,9 +8,9 @@ import type { Logger } from '../ports/logger.ts';
 import type { Health, MetricFamily, MetricsSource } from '../ports/metrics.ts';
 import { CliError } from './cli-error.ts';
 import { clusterReport } from './cluster-report.ts';
-import { StartStoppedError } from './first-start.ts';
 import { gatewayAssets } from './gateway-assets.ts';
 import { listenReason } from './listen-reasons.ts';
+import { StartStoppedError } from './server/first-start.ts';
 import { NoServersError, TreeClient } from './tree-client.ts';
 
 export interface GatewayProcessOptions {

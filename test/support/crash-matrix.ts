@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { defined } from '../../src/base/assert.ts';
-import { FAILPOINT_VARIABLE } from '../../src/cli/failpoint.ts';
+import { FAILPOINT_VARIABLE } from '../../src/cli/server/failpoint.ts';
 import {
   environment,
   freePorts,

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { FAILPOINT_VARIABLE } from '../../src/cli/failpoint.ts';
+import { FAILPOINT_VARIABLE } from '../../src/cli/server/failpoint.ts';
 import { environment, freePorts, RINGFS_MAIN, ringfs, type StatusJson, until } from './test-cluster.ts';
 
 /** A server process, with what it says. */

@@ -1,7 +1,7 @@
 import { CLIENT_OPERATION_TIMEOUT_MS_DEFAULT } from '../../base/limits.ts';
 import { usageError } from '../cli-error.ts';
 import type { GatewayProcessOptions } from '../gateway-process.ts';
-import type { ServerOptions } from '../server-process.ts';
+import type { ServerOptions } from '../server/server-options.ts';
 import type { Values } from '../settings.ts';
 import type { SERVER_SETTINGS } from './server-settings.ts';
 

@@ -6,7 +6,7 @@ import { MaintenanceError } from '../../meta/maintenance/errors.ts';
 import { DataDirectoryError } from '../../meta/raft/errors.ts';
 import type { MetaStorage } from '../../ports/meta-storage.ts';
 import { CliError } from '../cli-error.ts';
-import { holdsMetadata, type Identity, storedIdentity } from '../identity.ts';
+import { holdsMetadata, type Identity, storedIdentity } from '../server/identity.ts';
 
 /** The metadata of a server that does not run. */
 export interface StoppedServer {

@@ -9,7 +9,7 @@ import { META_FORMAT_VERSION } from '../../meta/raft/recovery.ts';
 import { encodeSnapshot } from '../../meta/raft/snapshot-stream.ts';
 import { StateStore } from '../../meta/raft/state-store.ts';
 import { CliError } from '../cli-error.ts';
-import { holdsMetadata } from '../identity.ts';
+import { holdsMetadata } from '../server/identity.ts';
 import { type ClusterFlags, clientOf } from './cluster.ts';
 import { writeDumpFile } from './dump-file.ts';
 import { openStoppedServer, withAdvice } from './meta-data.ts';

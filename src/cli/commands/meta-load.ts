@@ -6,7 +6,7 @@ import { syncDirectory } from '../../io/os/sync-directory.ts';
 import { openMetaStorage } from '../../io/rocksdb/meta-storage.ts';
 import { type LoadedDump, loadDump } from '../../meta/maintenance/load-dump.ts';
 import { CliError, usageError } from '../cli-error.ts';
-import { claimDataDirectory, recordFounders, storedIdentity } from '../identity.ts';
+import { claimDataDirectory, recordFounders, storedIdentity } from '../server/identity.ts';
 import { parsePeers, parseServerId } from '../values.ts';
 import { readDumpFile } from './dump-file.ts';
 import { metaFolder, withAdvice } from './meta-data.ts';

@@ -6,8 +6,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { CliError } from '../../../src/cli/cli-error.ts';
 import { saveCluster, type UpFlags, upOptions } from '../../../src/cli/commands/up-options.ts';
-import { claimDataDirectory, recordFounders, storedIdentity } from '../../../src/cli/identity.ts';
 import { readCluster, readRun, removeRun, runningProcesses, writeRun } from '../../../src/cli/run-state.ts';
+import { claimDataDirectory, recordFounders, storedIdentity } from '../../../src/cli/server/identity.ts';
 import { cliError } from '../../support/cli-errors.ts';
 
 let dir = '';

@@ -1,6 +1,6 @@
-import type { ServerStatus } from '../gen/ringfs/v1/admin.ts';
-import { fetchServerStatus } from '../io/grpc/admin-client.ts';
-import { CliError } from './cli-error.ts';
+import type { ServerStatus } from '../../gen/ringfs/v1/admin.ts';
+import { fetchServerStatus } from '../../io/grpc/admin-client.ts';
+import { CliError } from '../cli-error.ts';
 
 const ASK_TIMEOUT_MS = 3_000;
 

@@ -1,10 +1,11 @@
-import type { Founders } from '../core/formation/decide.ts';
-import type { FormationReply, FormationRequest } from '../gen/ringfs/v1/admin.ts';
-import { askFormation } from '../io/grpc/admin-client.ts';
-import { Formation, FormationRefusedError, formationReply } from '../meta/formation.ts';
-import type { Timers } from '../ports/clock.ts';
-import type { Logger } from '../ports/logger.ts';
-import { CliError } from './cli-error.ts';
+import type { Founders } from '../../core/formation/decide.ts';
+import type { FormationReply, FormationRequest } from '../../gen/ringfs/v1/admin.ts';
+import { askFormation } from '../../io/grpc/admin-client.ts';
+import { Formation, FormationRefusedError, formationReply } from '../../meta/formation.ts';
+import type { Timers } from '../../ports/clock.ts';
+import type { Logger } from '../../ports/logger.ts';
+import { CliError } from '../cli-error.ts';
+import type { Peer } from '../values.ts';
 import {
   beginLife,
   claimDataDirectory,
@@ -12,7 +13,6 @@ import {
   recordFounders,
   type StoredIdentity,
 } from './identity.ts';
-import type { Peer } from './values.ts';
 
 /** Servers that a metadata server in `dir` begins with or joins. */
 export type Origin = 'peers' | 'join';

@@ -10,13 +10,13 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { toHex } from '../base/bytes.ts';
-import type { ReadableVersions } from '../base/format-version.ts';
-import type { Founders } from '../core/formation/decide.ts';
-import { systemRandom } from '../io/os/system-random.ts';
-import { crc32 } from '../meta/raft/log-codec.ts';
-import { CliError } from './cli-error.ts';
-import { refuseVersion } from './versions.ts';
+import { toHex } from '../../base/bytes.ts';
+import type { ReadableVersions } from '../../base/format-version.ts';
+import type { Founders } from '../../core/formation/decide.ts';
+import { systemRandom } from '../../io/os/system-random.ts';
+import { crc32 } from '../../meta/raft/log-codec.ts';
+import { CliError } from '../cli-error.ts';
+import { refuseVersion } from '../versions.ts';
 
 /** What a server's data directory says of itself, so that it is never used by another server or cluster. */
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { failpointOf, parseFailpoint } from '../../../src/cli/failpoint.ts';
-import { cliError } from '../../support/cli-errors.ts';
+import { failpointOf, parseFailpoint } from '../../../../src/cli/server/failpoint.ts';
+import { cliError } from '../../../support/cli-errors.ts';
 
 describe('RINGFS_FAILPOINT', () => {
   it('names a moment, how often it passes, and in which role', () => {

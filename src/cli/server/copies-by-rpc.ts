@@ -1,7 +1,7 @@
-import { BLOCK_CALL_TIMEOUT_MS } from '../base/limits.ts';
-import type { BlockConnections } from '../client/connections.ts';
-import type { DeleteCopies } from '../meta/garbage-collector.ts';
-import type { HasCopies } from '../meta/removal-cost.ts';
+import { BLOCK_CALL_TIMEOUT_MS } from '../../base/limits.ts';
+import type { BlockConnections } from '../../client/connections.ts';
+import type { DeleteCopies } from '../../meta/garbage-collector.ts';
+import type { HasCopies } from '../../meta/removal-cost.ts';
 
 /** What the metadata leader has block nodes do. */
 

@@ -1,5 +1,5 @@
-import { FAILPOINTS, type Failpoint, type FailpointName } from '../meta/raft/failpoint.ts';
-import { usageError } from './cli-error.ts';
+import { FAILPOINTS, type Failpoint, type FailpointName } from '../../meta/raft/failpoint.ts';
+import { usageError } from '../cli-error.ts';
 
 /** For tests only: RINGFS_FAILPOINT=NAME[:COUNT[:ROLE]] lets a server kill itself at a named moment. */
 export interface FailpointSpec {

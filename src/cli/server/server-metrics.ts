@@ -1,9 +1,9 @@
-import { LatencyHistogram, type LatencySnapshot, type RequestSnapshot } from '../base/request-stats.ts';
-import type { RaftStatus, ServerStatus } from '../gen/ringfs/v1/admin.ts';
-import type { NodeInfo } from '../gen/ringfs/v1/block.ts';
-import type { MetaServerStats } from '../meta/meta-server.ts';
-import type { RaftCountersSnapshot } from '../meta/raft/raft-counters.ts';
-import { counter, flag, gauge, type MetricFamily, requestFamilies } from '../ports/metrics.ts';
+import { LatencyHistogram, type LatencySnapshot, type RequestSnapshot } from '../../base/request-stats.ts';
+import type { RaftStatus, ServerStatus } from '../../gen/ringfs/v1/admin.ts';
+import type { NodeInfo } from '../../gen/ringfs/v1/block.ts';
+import type { MetaServerStats } from '../../meta/meta-server.ts';
+import type { RaftCountersSnapshot } from '../../meta/raft/raft-counters.ts';
+import { counter, flag, gauge, type MetricFamily, requestFamilies } from '../../ports/metrics.ts';
 
 export interface ServerMetricsInput {
   /** What `ringfs status` shows. */
