@@ -66,12 +66,12 @@ export class LeaderConnection {
   constructor(
     components: SearchComponents,
     hooks: LeaderHooks,
-    options: { readonly addresses: readonly string[]; readonly followers?: boolean },
+    options: { readonly addresses: readonly string[]; readonly relays: boolean },
   ) {
     this.#c = components;
     this.#hooks = hooks;
     this.#absentSinceMs = components.timers.nowMs();
-    this.#relays = options.followers !== false;
+    this.#relays = options.relays;
     this.#configured = options.addresses.slice(0, META_ADDRESSES_MAX);
   }
 

@@ -96,6 +96,7 @@ export class MetaClient implements MetaService {
 
   constructor(components: MetaClientComponents, options: MetaClientOptions) {
     const { timers, random, logger } = components;
+    const { addresses, followers = true } = options;
     this.#c = components;
     this.#timeoutMs = options.operationTimeoutMs ?? CLIENT_OPERATION_TIMEOUT_MS_DEFAULT;
     this.#session = new Session(random, options);
@@ -120,18 +121,17 @@ export class MetaClient implements MetaService {
         onPush: (connection, body) => this.#pushed(connection, body),
         onSessionLost: (id) => this.#sessionLost(id),
       },
-      options,
+      { addresses, relays: followers },
     );
     const cacheToken = (): CacheToken => this.#cache.token();
-    if (options.followers !== false) this.#followers = this.#makeFollowers(options);
-    const followers = this.#followers;
+    if (followers) this.#followers = this.#makeFollowers(options);
     this.#requests = new MetaRequests({
       leader: this.#leader,
       random,
       logger,
       cacheToken,
       timers,
-      followers,
+      followers: this.#followers,
     });
     this.#commits = new CommitQueue(
       { timers, random, logger },
