@@ -443,6 +443,9 @@ export const DRAIN_WALK_INTERVAL_MS = 1000;
 /** A walk starts this long after the last change of the ring, and this long after the previous walk. */
 export const REPAIR_DEBOUNCE_MS = 2000;
 export const REPAIR_INTERVAL_MS = 60_000;
+/** Blocks that could not be copied are tried again after this long, or four times as long as trying them took: a node that is full
+ * takes them no better the next time. */
+export const REPAIR_RETRY_MS = 5_000;
 /** Copies of blocks that a node does not own any more are dropped no sooner than this after its ring or the registry's placement
  * changed: a node that is away for a restart gets its ranges back, and what others copied for it is still there the next time. */
 export const SURPLUS_GRACE_MS_DEFAULT = 30_000;

@@ -7,6 +7,7 @@ import {
   REPAIR_PAGE_BLOCKS,
   REPAIR_PAGE_PAUSE_MS,
   REPAIR_QUEUE_MAX,
+  REPAIR_RETRY_MS,
 } from '../base/limits.ts';
 import { toPosition } from '../core/chord/identifiers.ts';
 import type { Member } from '../core/chord/types.ts';
@@ -55,13 +56,14 @@ interface PageBlock extends Copy {
 }
 
 interface Outcome {
-  /** Copies that this node should have made and could not. */
-  readonly lacking: number;
+  /** This node should have made copies and could not. */
+  readonly lacking: boolean;
   /** All owners have the block now. */
   readonly everywhere: boolean;
 }
 
 interface PageOutcome {
+  /** Blocks that lack copies which this node should have made and could not. */
   readonly lacking: number;
   /** Blocks that are not on all of their owners. */
   readonly left: Amount;
@@ -77,21 +79,22 @@ export class Repair {
   readonly #options: RepairOptions;
   readonly #abort = new AbortController();
   readonly #copying = new Semaphore(REPAIR_COPIES_IN_FLIGHT_MAX, Number.MAX_SAFE_INTEGER);
-  /** Blocks known to lack a copy. */
-  readonly #queue = new Set<BlockId>();
+  /** Blocks that a put has left without a copy, here or elsewhere. */
+  readonly #reported = new Set<BlockId>();
+  /** Blocks that lack copies which this node should have made and could not. They need not wait for the next walk. */
+  readonly #lacking = new Set<BlockId>();
+  /** Those of the last walk that there was no room for. */
+  #lackingMore = 0;
   readonly #healing = new Map<BlockId, Promise<boolean>>();
   #running: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #walkDueMs: number;
-  #queueDueMs = Number.POSITIVE_INFINITY;
+  #knownDueMs = Number.POSITIVE_INFINITY;
   #repaired = 0;
   #sent = { blocks: 0, bytes: 0 };
   readonly #progress = new WalkProgress();
   /** Owners that a block has when the ring is whole: with fewer, it is not known to be where it belongs. */
   #ownersExpected = 1;
-  /** Copies that could not be made in the last whole walk, and in the one that is under way. */
-  #lackingBefore = 0;
-  #lackingNow = 0;
 
   constructor(components: RepairComponents, options: RepairOptions) {
     this.#components = components;
@@ -104,8 +107,9 @@ export class Repair {
     return this.#repaired;
   }
 
+  /** Blocks known to lack a copy. */
   get underReplicated(): number {
-    return Math.max(this.#lackingBefore, this.#lackingNow, this.#queue.size);
+    return this.#reported.size + this.#lacking.size + this.#lackingMore;
   }
 
   /** Whether this node is to hand its blocks over, and whether all nodes place blocks without it by now. */
@@ -152,13 +156,13 @@ export class Repair {
 
   /** An owner of this block lacks it. */
   missingCopy(id: BlockId): void {
-    if (this.#queue.size >= REPAIR_QUEUE_MAX) {
+    if (this.#reported.size >= REPAIR_QUEUE_MAX) {
       this.#schedule(REPAIR_DEBOUNCE_MS);
       return;
     }
-    this.#queue.add(id);
-    this.#queueDueMs = Math.min(this.#queueDueMs, this.#components.timers.nowMs() + REPAIR_DEBOUNCE_MS);
-    this.#wake?.();
+    this.#lacking.delete(id);
+    this.#reported.add(id);
+    this.#scheduleKnown(REPAIR_DEBOUNCE_MS);
   }
 
   /** Fetches a missing or corrupt copy from another node. Resolves with whether it did. Never rejects. */
@@ -183,28 +187,34 @@ export class Repair {
     this.#wake?.();
   }
 
+  #scheduleKnown(delayMs: number): void {
+    this.#knownDueMs = Math.min(this.#knownDueMs, this.#components.timers.nowMs() + delayMs);
+    this.#wake?.();
+  }
+
   async #run(): Promise<void> {
     const { signal } = this.#abort;
     while (!signal.aborted) {
       await this.#untilDue();
       if (signal.aborted) return;
       try {
-        await this.#drainQueue();
+        if (this.#components.timers.nowMs() >= this.#knownDueMs) await this.#tryKnown();
         if (this.#components.timers.nowMs() >= this.#walkDueMs) await this.#walk();
       } catch (error) {
         if (signal.aborted) return;
         this.#progress.abandon();
         this.#components.logger.warn({ error }, 'block repair was interrupted');
         this.#walkDueMs = this.#components.timers.nowMs() + REPAIR_INTERVAL_MS / 4;
+        this.#retryKnown(0);
       }
     }
   }
 
-  /** Sleeps until a walk or the queue is due, or something was scheduled earlier. */
+  /** Sleeps until a walk or what is known to lack copies is due, or something was scheduled earlier. */
   async #untilDue(): Promise<void> {
     const { timers } = this.#components;
     for (;;) {
-      const wait = Math.min(this.#walkDueMs, this.#queueDueMs) - timers.nowMs();
+      const wait = Math.min(this.#walkDueMs, this.#knownDueMs) - timers.nowMs();
       if (this.#abort.signal.aborted || wait <= 0) return;
       await new Promise<void>((resolve) => {
         const timer = timers.after(wait, resolve);
@@ -217,29 +227,40 @@ export class Repair {
     }
   }
 
-  async #drainQueue(): Promise<void> {
-    if (this.#components.timers.nowMs() < this.#queueDueMs) return;
-    this.#queueDueMs = Number.POSITIVE_INFINITY;
-    const ids = [...this.#queue].sort();
+  /** Blocks that are known to lack copies. */
+  async #tryKnown(): Promise<void> {
+    const { local, timers } = this.#components;
+    const startMs = timers.nowMs();
+    this.#knownDueMs = Number.POSITIVE_INFINITY;
+    const ids = [...new Set([...this.#reported, ...this.#lacking])].sort();
     for (let i = 0; i < ids.length; i += REPAIR_PAGE_BLOCKS) {
       const page = ids.slice(i, i + REPAIR_PAGE_BLOCKS);
-      for (const id of page) this.#queue.delete(id);
-      const good = await this.#components.local.has(page);
-      const held = await this.#components.local.store.stat(page.filter((_, k) => good[k]));
+      const reported = new Set(page.filter((id) => this.#reported.delete(id)));
+      for (const id of reported) this.#lacking.add(id);
+      const good = await local.has(page);
+      const held = await local.store.stat(page.filter((_, k) => good[k]));
       const absent = page.filter((_, k) => !good[k]);
-      const healed = await Promise.all(absent.map((id) => this.heal(id)));
-      const { lacking } = await this.#repairPage(held.filter((entry) => entry !== undefined));
-      this.#lackingBefore += lacking + healed.filter((ok) => !ok).length;
+      // One that was here before has been deleted since, or belongs to others.
+      await Promise.all(absent.filter((id) => reported.has(id)).map((id) => this.heal(id)));
+      for (const id of absent) this.#lacking.delete(id);
+      await this.#repairPage(held.filter((entry) => entry !== undefined));
       await this.#pause();
     }
-    if (this.#lackingBefore > 0) this.#schedule(REPAIR_INTERVAL_MS / 4);
+    this.#retryKnown(timers.nowMs() - startMs);
+  }
+
+  /** `tookMs`: the last try. */
+  #retryKnown(tookMs: number): void {
+    const known = this.#reported.size + this.#lacking.size;
+    if (known > 0) this.#scheduleKnown(Math.max(REPAIR_RETRY_MS, 4 * tookMs));
+    else if (this.#lackingMore > 0) this.#schedule(0);
   }
 
   async #walk(): Promise<void> {
     const { local, timers, logger } = this.#components;
     const startMs = timers.nowMs();
     this.#walkDueMs = Number.POSITIVE_INFINITY;
-    this.#lackingNow = 0;
+    let lackingBlocks = 0;
     const repairedBefore = this.#repaired;
     const stats = await local.store.stats();
     this.#progress.begin({ blocks: stats.blocks, bytes: stats.storedBytes });
@@ -251,21 +272,23 @@ export class Repair {
       blocks += page.length;
       after = page.at(-1)!.id;
       const { lacking, left } = await this.#repairPage(page);
-      this.#lackingNow += lacking;
+      lackingBlocks += lacking;
       const bytes = page.reduce((sum, { length }) => sum + length, 0);
       this.#progress.page({ blocks: page.length, bytes }, left);
       await this.#pause();
     }
     this.#progress.end();
-    this.#lackingBefore = this.#lackingNow;
-    this.#lackingNow = 0;
+    const full = this.#lacking.size >= REPAIR_QUEUE_MAX;
+    this.#lackingMore = full ? Math.max(0, lackingBlocks - this.#lacking.size) : 0;
+    this.#retryKnown(0);
     const tookMs = timers.nowMs() - startMs;
     const repaired = this.#repaired - repairedBefore;
-    logger.info({ blocks, repaired, lacking: this.#lackingBefore, tookMs }, 'walked over all blocks');
-    // What is missing is tried again soon; else a walk takes a small part of the time, however many blocks there are.
-    const pauseMs = this.#lackingBefore > 0 ? REPAIR_INTERVAL_MS / 4 : REPAIR_INTERVAL_MS;
+    logger.info({ blocks, repaired, lacking: lackingBlocks, tookMs }, 'walked over all blocks');
+    // A walk takes a small part of the time, however many blocks there are.
     const watched = this.#progress.draining && !this.#progress.done;
-    const delayMs = watched ? Math.max(DRAIN_WALK_INTERVAL_MS, tookMs) : Math.max(pauseMs, 10 * tookMs);
+    const delayMs = watched
+      ? Math.max(DRAIN_WALK_INTERVAL_MS, tookMs)
+      : Math.max(REPAIR_INTERVAL_MS, 10 * tookMs);
     this.#walkDueMs = Math.min(this.#walkDueMs, timers.nowMs() + delayMs);
   }
 
@@ -294,8 +317,12 @@ export class Repair {
     );
     const outcomes = await Promise.all(blocks.map((block) => this.#repairBlock(block, presence)));
     const left = blocks.filter((_, i) => !outcomes[i]!.everywhere);
+    blocks.forEach(({ id }, i) => {
+      if (!outcomes[i]!.lacking) this.#lacking.delete(id);
+      else if (this.#lacking.size < REPAIR_QUEUE_MAX) this.#lacking.add(id);
+    });
     return {
-      lacking: outcomes.reduce((sum, { lacking }) => sum + lacking, 0),
+      lacking: outcomes.filter(({ lacking }) => lacking).length,
       left: { blocks: left.length, bytes: left.reduce((sum, { length }) => sum + length, 0) },
     };
   }
@@ -323,14 +350,15 @@ export class Repair {
       member.nodeId === nodeId || presence.get(member.nodeId)?.get(id) === true;
     const sender = owners.find(has);
     const missing = owners.filter((member) => !has(member));
-    if (missing.length === 0) return { lacking: 0, everywhere: owners.length >= this.#ownersExpected };
-    if (sender !== undefined && sender.nodeId !== nodeId) return { lacking: 0, everywhere: false };
-    let lacking = 0;
+    if (sender !== undefined && sender.nodeId !== nodeId && missing.length > 0)
+      return { lacking: false, everywhere: false };
+    let lacking = false;
     for (const member of missing) {
       const answered = presence.get(member.nodeId) !== undefined;
-      if (!answered || this.#abort.signal.aborted || !(await this.#copyTo(member, id, length))) lacking++;
+      if (!answered || this.#abort.signal.aborted || !(await this.#copyTo(member, id, length)))
+        lacking = true;
     }
-    return { lacking, everywhere: lacking === 0 && owners.length >= this.#ownersExpected };
+    return { lacking, everywhere: !lacking && owners.length >= this.#ownersExpected };
   }
 
   async #copyTo(member: Member, id: BlockId, length: number): Promise<boolean> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fromHex } from '../../../src/base/bytes.ts';
-import { RING_SETTLE_MS } from '../../../src/base/limits.ts';
+import { REPAIR_RETRY_MS, RING_SETTLE_MS } from '../../../src/base/limits.ts';
 import { BlockErrorCode } from '../../../src/gen/ringfs/v1/block.ts';
 import { BlockCluster, errorCode } from '../../support/block-cluster.ts';
 import { blockIdOf, testBlock, testBlocks } from '../../support/test-blocks.ts';
@@ -266,6 +266,35 @@ describe('block server with failures', () => {
       const { underReplicated } = await cluster.timers.resolve(cluster.node(name).server.info());
       assert.equal(underReplicated, 0, name);
     }
+    await cluster.stop();
+  });
+
+  it('what could not be copied is tried again soon, however long the walk took that found it', async () => {
+    const cluster = await ringOf(THREE);
+    await cluster.kill('c');
+    const [bad, ...others] = testBlocks(40);
+    for (const block of [bad!, ...others]) await cluster.put('a', block);
+    const { store } = cluster.node('c');
+    let broken = true;
+    store.beforePut = async (id) => {
+      if (id === bad!.id && broken) throw new Error('not now');
+      await cluster.timers.sleep(1000);
+    };
+    cluster.start('c');
+    await cluster.timers.until(() => store.blocks.size === others.length, 60_000, 'c has the others');
+    await cluster.timers.advance(2 * REPAIR_RETRY_MS);
+    assert.ok(!store.blocks.has(bad!.id));
+    const lacking = async (): Promise<number> => {
+      const infos = await Promise.all(
+        ['a', 'b'].map((n) => cluster.timers.resolve(cluster.node(n).server.info())),
+      );
+      return infos.reduce((sum, info) => sum + info.underReplicated, 0);
+    };
+    assert.equal(await lacking(), 1);
+    broken = false;
+    await cluster.timers.advance(REPAIR_RETRY_MS + 2000);
+    assert.ok(store.blocks.has(bad!.id), 'it was not tried again');
+    assert.equal(await lacking(), 0);
     await cluster.stop();
   });
 
