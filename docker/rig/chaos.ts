@@ -50,7 +50,7 @@ export function* chaosSteps(seed: number): Generator<ChaosStep, never> {
 async function perform(stage: Stage, name: string, scale: number, seed: number): Promise<void> {
   const scenario = SCENARIOS.find((one) => one.name === name)!;
   await scenario.run(
-    new Stage(stage.rig, stage.workload, { scale, random: seededRandom(seed) }, stage.timeline),
+    new Stage(stage.rig, stage.workload, stage.timeline, { scale, random: seededRandom(seed) }),
   );
 }
 

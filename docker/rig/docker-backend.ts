@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Backend, Build } from './backend.ts';
@@ -111,9 +112,15 @@ export class DockerBackend implements Backend {
     return true;
   }
 
+  /** A container that is off, or goes off meanwhile, has no network. */
   async inNetwork(machine: Machine, ...command: readonly string[]): Promise<void> {
     const pid = await this.pid(machine);
-    if (pid !== undefined) await sh('nsenter', '-t', String(pid), '-n', ...command);
+    if (pid === undefined) return;
+    try {
+      await sh('nsenter', '-t', String(pid), '-n', ...command);
+    } catch (error) {
+      if (existsSync(`/proc/${pid}/ns/net`)) throw error;
+    }
   }
 
   /** The engine's machine has an address in the network as well. */

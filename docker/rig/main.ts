@@ -20,7 +20,7 @@ import { NetnsBackend } from './netns-backend.ts';
 import { drawTimeline } from './picture.ts';
 import { Rig } from './rig.ts';
 import { type Report, type RunOptions, runScenario } from './run-scenario.ts';
-import type { Scenario } from './scenario.ts';
+import type { Scenario, TimelineEntry } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 
 interface Flags {
@@ -104,7 +104,10 @@ function list(): void {
 }
 
 async function opener(form: Rig['form']): Promise<RunOptions['open']> {
-  if (form === 'docker') await DockerBackend.prepare();
+  if (form === 'docker') {
+    process.stdout.write('making the images of this clone\n');
+    await DockerBackend.prepare();
+  }
   const make = (root: string) => (form === 'docker' ? new DockerBackend(root) : new NetnsBackend(root));
   return (spec: ClusterSpec) => Rig.open(make, spec, closeWhenInterrupted);
 }
@@ -136,12 +139,14 @@ async function main(names: readonly string[], flags: Flags): Promise<number> {
   let undone = 0;
   for (const scenario of scenarios) {
     const logs = flags.logs === undefined ? undefined : path.join(flags.logs, scenario.name);
+    const onEntry = ({ atMs, what }: TimelineEntry): void => {
+      process.stdout.write(`${scenario.name} ${seconds(atMs)}: ${what}\n`);
+    };
     try {
-      const report = await runScenario(scenario, { open, scale, seed, logs });
+      process.stdout.write(`${scenario.name}: starting a cluster, and work on it\n`);
+      const report = await runScenario(scenario, { open, scale, seed, logs, onEntry });
       reports.push(report);
       if (report.undone !== null) undone++;
-      for (const { atMs, what } of report.timeline)
-        process.stdout.write(`${scenario.name} ${seconds(atMs)}: ${what}\n`);
     } catch (error) {
       undone++;
       process.stderr.write(`rig: ${scenario.name} could not be carried out: ${messageOf(error)}\n`);

@@ -2,7 +2,7 @@ import { seededRandom } from '../../src/base/random.ts';
 import { CLUSTER_DEFAULT, type ClusterSpec } from './cluster.ts';
 import { messageOf, until } from './commands.ts';
 import type { Rig } from './rig.ts';
-import { type Scenario, type Span, Stage, type TimelineEntry } from './scenario.ts';
+import { type Scenario, type Span, Stage, Timeline, type TimelineEntry } from './scenario.ts';
 import { type Second, type Verdict, Workload } from './workload.ts';
 
 /** Operations before anything is broken, so that there is something to lose. */
@@ -32,6 +32,8 @@ export interface RunOptions {
   readonly seed: number;
   /** Where the logs of all machines are kept. Undefined: nowhere. */
   readonly logs: string | undefined;
+  /** Called when something is done, and with what. */
+  readonly onEntry: (entry: TimelineEntry) => void;
 }
 
 /** Every copy of every block must be there and good: what the servers say of themselves is not taken for it. */
@@ -62,13 +64,13 @@ async function performed(scenario: Scenario, stage: Stage): Promise<string | nul
 
 /** Runs one scenario on a rig of its own. Rejects when the cluster could not be started; all else is in the report. */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Report> {
-  const { open, scale, seed, logs } = options;
+  const { open, scale, seed, logs, onEntry } = options;
   const rig = await open({ ...CLUSTER_DEFAULT, ...scenario.cluster });
   let workload: Workload | undefined;
   try {
     const begun = await Workload.start(rig);
     workload = begun;
-    const stage = new Stage(rig, begun, { scale, random: seededRandom(seed) });
+    const stage = new Stage(rig, begun, new Timeline(onEntry), { scale, random: seededRandom(seed) });
     await until('the work is under way', WARM_UP_MS, async () => begun.operations >= WARM_UP_OPERATIONS);
     const undone = await performed(scenario, stage);
     await stage.hold(AFTER_SECONDS);
@@ -81,7 +83,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
       scenario: scenario.name,
       form: rig.form,
       undone,
-      timeline,
+      timeline: timeline.entries,
       spans,
       verdict,
       wholeAfterMs,

@@ -16,6 +16,21 @@ export interface TimelineEntry {
   readonly what: string;
 }
 
+/** All that was done, in order. Whoever waits for the end is told of each entry. */
+export class Timeline {
+  readonly entries: TimelineEntry[] = [];
+  readonly #onEntry: (entry: TimelineEntry) => void;
+
+  constructor(onEntry: (entry: TimelineEntry) => void) {
+    this.#onEntry = onEntry;
+  }
+
+  add(entry: TimelineEntry): void {
+    this.entries.push(entry);
+    this.#onEntry(entry);
+  }
+}
+
 /** Something was broken, or not whole yet. */
 export interface Span {
   readonly what: string;
@@ -35,11 +50,11 @@ export interface StageOptions {
 export class Stage {
   readonly rig: Rig;
   readonly workload: Workload;
-  readonly timeline: TimelineEntry[];
+  readonly timeline: Timeline;
   readonly spans: Span[] = [];
   readonly #options: StageOptions;
 
-  constructor(rig: Rig, workload: Workload, options: StageOptions, timeline: TimelineEntry[] = []) {
+  constructor(rig: Rig, workload: Workload, timeline: Timeline, options: StageOptions) {
     this.rig = rig;
     this.workload = workload;
     this.timeline = timeline;
@@ -51,7 +66,7 @@ export class Stage {
   }
 
   note(what: string): void {
-    this.timeline.push({ atMs: this.elapsedMs, what });
+    this.timeline.add({ atMs: this.elapsedMs, what });
   }
 
   /** Leaves things as they are for a while. */
