@@ -103,6 +103,11 @@ function blockMetrics(blocks: BlockClientStats): MetricFamily[] {
       blocks.hedges,
     ),
     counter(
+      'ringfs_mount_block_nodes_still_total',
+      'Block nodes that stood still: what waited for them went to others',
+      blocks.nodesStill,
+    ),
+    counter(
       'ringfs_mount_block_copies_missing_total',
       'Copies that an owner did not have, or said were damaged',
       blocks.copiesMissing,

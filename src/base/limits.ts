@@ -98,6 +98,11 @@ export const REPAIRS_IN_FLIGHT_MAX = 4;
 export const HEDGE_DELAY_MS_DEFAULT = 200;
 /** A node that could not be reached is tried last for this long. */
 export const NODE_DOWN_MS = 1_000;
+/** A block node that has answered nothing for so long while calls wait is asked on another connection whether it lives, which takes a
+ * second at most; what waits for one that does not goes elsewhere. HTTP/2's own pings need eight seconds for that. */
+export const NODE_SILENCE_MS = 1_000;
+/** It is tried last and asked every NODE_DOWN_MS until it lives again, for so long at most: then the ring goes without it anyway. */
+export const NODE_STILL_MS = 30_000;
 /** Ranges of the ring with their owners; a ring of 100 nodes has 3,200. */
 export const RING_RANGES_MAX = 8_192;
 /** Hops of one owner lookup; Chord needs log2 of the ring's size. */

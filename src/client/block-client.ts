@@ -155,6 +155,7 @@ export class BlockClient implements BlockService {
       cacheHits: this.#cache.hits,
       cachedBytes: this.#cache.bytes,
       hedges: this.#get.hedges,
+      nodesStill: this.#connections.nodesStill,
       copiesMissing: this.#get.missing,
       copiesCorrupt: this.#get.corrupt,
       prefetchesDropped: this.#prefetchesDropped,

@@ -36,6 +36,8 @@ export interface BlockClientStats {
   readonly cachedBytes: number;
   /** Reads for which a second owner was asked because the first was slow. */
   readonly hedges: number;
+  /** Block nodes that stood still: what waited for them went to others. */
+  readonly nodesStill: number;
   /** Copies that an owner did not have, or said were damaged. */
   readonly copiesMissing: number;
   /** Copies that arrived with another content than their name says. */

@@ -1,11 +1,12 @@
 import { FsError } from '../base/errno.ts';
-import { CLIENT_BACKOFF_MS_MAX, CLIENT_BACKOFF_MS_MIN, NODE_DOWN_MS } from '../base/limits.ts';
+import { CLIENT_BACKOFF_MS_MAX, CLIENT_BACKOFF_MS_MIN, NODE_DOWN_MS, NODE_STILL_MS } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
 import { BlockErrorCode, type BlockReply, type BlockRequest } from '../gen/ringfs/v1/block.ts';
 import type { Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import { type BodyOf, type RpcConnection, type RpcConnector, RpcError } from '../ports/rpc.ts';
 import { Backoff } from './backoff.ts';
+import { SilenceWatch } from './silence-watch.ts';
 
 export type BlockConnection = RpcConnection<BlockRequest, BlockReply>;
 export type BlockRequestBody = NonNullable<BodyOf<BlockRequest>>;
@@ -13,6 +14,7 @@ export type BlockReplyBody = NonNullable<BodyOf<BlockReply>>;
 
 const CONNECT_TIMEOUT_MS = 1_000;
 const HELLO_TIMEOUT_MS = 2_000;
+const PROBE_HELLO_TIMEOUT_MS = 1_000;
 
 export interface ConnectionsComponents {
   readonly connector: RpcConnector<BlockRequest, BlockReply>;
@@ -32,17 +34,21 @@ class Node {
   readonly address: string;
   readonly backoff: Backoff;
   readonly streams: (Promise<BlockConnection> | undefined)[];
+  readonly watch: SilenceWatch;
   next = 0;
   outstanding = 0;
   /** Tried last until then. */
   downUntilMs = 0;
+  /** It stood still, and has not been heard of since. */
+  still = false;
   /** Not connected to before then. */
   retryAtMs = 0;
   refused: FsError | undefined;
 
-  constructor(address: string, backoff: Backoff, perNode: number) {
+  constructor(address: string, backoff: Backoff, watch: SilenceWatch, perNode: number) {
     this.address = address;
     this.backoff = backoff;
+    this.watch = watch;
     this.streams = Array.from({ length: perNode }, () => undefined);
   }
 }
@@ -54,6 +60,8 @@ export class BlockConnections {
   /** One per address that the ring ever named: bounded by the cluster. */
   readonly #nodes = new Map<string, Node>();
   #closed = false;
+  /** How often one stood still. */
+  nodesStill = 0;
 
   constructor(components: ConnectionsComponents, options: ConnectionsOptions) {
     this.#c = components;
@@ -62,7 +70,8 @@ export class BlockConnections {
 
   /** It could not be reached a moment ago. */
   down(address: string): boolean {
-    return (this.#nodes.get(address)?.downUntilMs ?? 0) > this.#c.timers.nowMs();
+    const node = this.#nodes.get(address);
+    return node !== undefined && (node.still || node.downUntilMs > this.#c.timers.nowMs());
   }
 
   /** Calls that wait for an answer. */
@@ -82,9 +91,9 @@ export class BlockConnections {
       const connection = await this.#connection(node);
       const { timeoutMs, signal } = options;
       if (signal?.aborted) throw new RpcError('cancelled', 'not wanted any more');
-      const reply = await connection.call(body, signal === undefined ? { timeoutMs } : { timeoutMs, signal });
-      node.downUntilMs = 0;
-      return reply;
+      return await this.#watched(node, () =>
+        connection.call(body, signal === undefined ? { timeoutMs } : { timeoutMs, signal }),
+      );
     } catch (error) {
       if (error instanceof RpcError && (error.code === 'unavailable' || error.code === 'deadline')) {
         node.downUntilMs = this.#c.timers.nowMs() + NODE_DOWN_MS;
@@ -98,16 +107,57 @@ export class BlockConnections {
   close(): void {
     this.#closed = true;
     for (const node of this.#nodes.values()) {
-      for (const stream of node.streams) {
-        stream?.then(
-          (connection) => connection.close(),
-          () => {
-            // It never came to be.
-          },
-        );
-      }
+      node.watch.close();
+      closeStreams(node);
     }
     this.#nodes.clear();
+  }
+
+  async #watched(node: Node, call: () => Promise<BlockReplyBody>): Promise<BlockReplyBody> {
+    let answered = false;
+    node.watch.callBegins();
+    try {
+      const reply = await call();
+      answered = true;
+      node.downUntilMs = 0;
+      node.still = false;
+      return reply;
+    } finally {
+      node.watch.callEnds(answered);
+    }
+  }
+
+  /** What waits for it fails, and goes to other nodes. It is tried last until it lives again. */
+  #standsStill(node: Node): void {
+    const { logger, timers } = this.#c;
+    logger.warn({ address: node.address, waiting: node.outstanding }, 'a block node does not answer');
+    const untilMs = timers.nowMs() + NODE_STILL_MS;
+    closeStreams(node);
+    if (node.still) return;
+    node.still = true;
+    this.nodesStill++;
+    const look = (): void => {
+      timers.after(NODE_DOWN_MS, () => {
+        if (this.#closed || !node.still) return;
+        void this.#lives(node.address).then((lives) => {
+          if (!lives && timers.nowMs() < untilMs) return look();
+          node.still = false;
+          logger.info({ address: node.address, lives }, 'a block node is tried again');
+        });
+      });
+    };
+    look();
+  }
+
+  /** On a connection of its own: on a stream, the question would wait behind the blocks that are being sent. */
+  async #lives(address: string): Promise<boolean> {
+    try {
+      const connection = await this.#connect(address, () => undefined, PROBE_HELLO_TIMEOUT_MS);
+      connection.close();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   #node(address: string): Node {
@@ -117,7 +167,12 @@ export class BlockConnections {
         minMs: CLIENT_BACKOFF_MS_MIN,
         maxMs: CLIENT_BACKOFF_MS_MAX,
       });
-      node = new Node(address, backoff, this.#options.perNode ?? 1);
+      const watch = new SilenceWatch(this.#c.timers, {
+        probe: () => this.#lives(address),
+        onSilent: () => this.#standsStill(made),
+      });
+      const made = new Node(address, backoff, watch, this.#options.perNode ?? 1);
+      node = made;
       this.#nodes.set(address, node);
     }
     return node;
@@ -138,7 +193,7 @@ export class BlockConnections {
     const forget = (): void => {
       if (node.streams[slot] === stream) node.streams[slot] = undefined;
     };
-    const stream = this.#connect(node, forget);
+    const stream = this.#connect(node.address, forget, HELLO_TIMEOUT_MS);
     node.streams[slot] = stream;
     stream.then(
       () => {
@@ -154,13 +209,13 @@ export class BlockConnections {
     return stream;
   }
 
-  async #connect(node: Node, onClose: () => void): Promise<BlockConnection> {
-    const connection = await this.#c.connector.connect(node.address, {
+  async #connect(address: string, onClose: () => void, helloTimeoutMs: number): Promise<BlockConnection> {
+    const connection = await this.#c.connector.connect(address, {
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
       onClose,
     });
     try {
-      await this.#hello(node.address, connection);
+      await this.#hello(address, connection, helloTimeoutMs);
       if (this.#closed) throw new RpcError('cancelled', 'the client is closed');
     } catch (error) {
       connection.close();
@@ -169,11 +224,11 @@ export class BlockConnections {
     return connection;
   }
 
-  async #hello(address: string, connection: BlockConnection): Promise<void> {
+  async #hello(address: string, connection: BlockConnection, timeoutMs: number): Promise<void> {
     const { clusterId, clientName } = this.#options;
     const reply = await connection.call(
       { $case: 'hello', value: { clusterId, from: clientName } },
-      { timeoutMs: HELLO_TIMEOUT_MS },
+      { timeoutMs },
     );
     if (reply.$case === 'hello') {
       if (clusterId === '' || reply.value.clusterId === clusterId) return;
@@ -182,5 +237,16 @@ export class BlockConnections {
     }
     this.#c.logger.error({ address, clusterId }, 'block node belongs to another cluster');
     throw new FsError('EIO', `${address} belongs to another cluster`);
+  }
+}
+
+function closeStreams(node: Node): void {
+  for (const stream of node.streams) {
+    stream?.then(
+      (connection) => connection.close(),
+      () => {
+        // It never came to be.
+      },
+    );
   }
 }

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { BlockId } from '../../../src/base/ids.ts';
-import { NODE_DOWN_MS, PREFETCHES_IN_FLIGHT_MAX, PUT_BYTES_IN_FLIGHT_MAX } from '../../../src/base/limits.ts';
+import {
+  NODE_DOWN_MS,
+  NODE_SILENCE_MS,
+  PREFETCHES_IN_FLIGHT_MAX,
+  PUT_BYTES_IN_FLIGHT_MAX,
+} from '../../../src/base/limits.ts';
 import { seededRandom } from '../../../src/base/random.ts';
 import { BlockClient, type BlockClientOptions } from '../../../src/client/block-client.ts';
 import { blockIdOf, blockKey } from '../../../src/client/block-id.ts';
@@ -128,6 +133,45 @@ describe('put', () => {
     await timers.advance(50);
     abort.abort();
     await assert.rejects(timers.resolve(put), isError('EINTR'));
+    await client.close();
+  });
+
+  it('goes elsewhere when a node stands still, and comes back when it lives again', async () => {
+    const { timers, ring, client, logger } = rig();
+    const { key } = blockIdOf(text('x'));
+    const [first, second] = ring.owners(key);
+    await timers.resolve(client.put(text('x')));
+    let still = true;
+    ring.script = (_, address) => (still && address === first ? hang : undefined);
+    ring.requests.length = 0;
+    const started = timers.nowMs();
+    await timers.resolve(client.put(text('x')));
+    assert.ok(timers.nowMs() - started < NODE_SILENCE_MS + 1_500, `${timers.nowMs() - started} ms`);
+    assert.equal(ring.asked('put').at(-1), second);
+    assert.ok(logger.lines.some((l) => l.message === 'a block node does not answer'));
+    assert.equal(client.stats().nodesStill, 1);
+    await timers.advance(5 * NODE_DOWN_MS);
+    const again = timers.nowMs();
+    await timers.resolve(client.put(text('x')));
+    assert.ok(timers.nowMs() - again < 100, 'it was tried first again');
+    still = false;
+    await timers.advance(NODE_DOWN_MS + 1_500);
+    await timers.resolve(client.put(text('x')));
+    assert.equal(ring.asked('put').at(-1), first);
+    await client.close();
+  });
+
+  it('waits for a node that is slow', async () => {
+    const { timers, ring, client, logger } = rig();
+    ring.script = (body) =>
+      body.$case === 'put'
+        ? timers.sleep(8_000).then(() => ({ $case: 'put', value: { durableCopies: 2, existed: false } }))
+        : undefined;
+    const started = timers.nowMs();
+    await timers.resolve(client.put(text('x')));
+    assert.equal(Math.round((timers.nowMs() - started) / 1_000), 8);
+    assert.equal(ring.asked('put').length, 1);
+    assert.ok(!logger.lines.some((l) => l.message === 'a block node does not answer'));
     await client.close();
   });
 
