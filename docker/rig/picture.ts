@@ -6,6 +6,8 @@ const MARGIN = { left: 60, right: 20, top: 34, bottom: 30 };
 const PANEL = { height: 150, gap: 34 };
 const ROW_HEIGHT = 16;
 const COLUMNS = 3;
+/** Numbers above the bands that would run into each other are left out. */
+const NUMBER_WIDTH = 18;
 /** No more bars than these, so that an hour can be read; each has the mean of its seconds, or the most. */
 const BARS_MAX = 360;
 const COLORS = {
@@ -68,15 +70,17 @@ export function drawTimeline(report: Report): string {
   const bottom = panelTop[1] + PANEL.height;
   const parts: string[] = [];
 
+  let numbered = 0;
   for (const [i, { fromMs, mendedMs, wholeMs }] of spans.entries()) {
     const [from, mended, whole] = [x(fromMs / 1000), x(mendedMs / 1000), x(wholeMs / 1000)];
     for (const top of panelTop) {
       parts.push(rect(from, top, mended - from, PANEL.height, COLORS.broken));
       parts.push(rect(mended, top, whole - mended, PANEL.height, COLORS.mending));
     }
-    parts.push(
-      text((from + whole) / 2, panelTop[0] - 3, String(i + 1), 'text-anchor="middle" font-size="9"'),
-    );
+    const middle = (from + whole) / 2;
+    if (middle - numbered < NUMBER_WIDTH) continue;
+    numbered = middle;
+    parts.push(text(middle, panelTop[0] - 3, String(i + 1), 'text-anchor="middle" font-size="9"'));
   }
 
   const panel = (
