@@ -126,6 +126,14 @@ export const LEASE_MARGIN_MS = 50;
 export const LEASE_EVICTION_BATCH = 1024;
 /** Sessions of one cluster; each costs the leader a liveness entry and every orphan round a query. */
 export const SESSIONS_MAX = 10_000;
+/** The leader tells the other servers of sessions that have been silent for so long, and of so many at most: whoever leads next counts
+ * on from there. Else the locks of a dead client would last for as long as leaders change every half minute. */
+export const SESSION_SILENCE_TOLD_MS = 5_000;
+export const SESSIONS_SILENT_TOLD_MAX = 1_000;
+/** What was told is of use for so long: it is of the leader just before. */
+export const SESSION_SILENCE_TOLD_AGE_MS_MAX = 10_000;
+/** Every session has so long to say hello to a new leader. */
+export const SESSION_HELLO_MS = 10_000;
 /** The leader looks for silent sessions this often. */
 export const SESSION_SWEEP_INTERVAL_MS = 1_000;
 /** Sessions expired by one command. */

@@ -38,6 +38,12 @@ export interface Applied {
   readonly outcome: ApplyOutcome;
 }
 
+/** A session that the leader has not heard of for so long, in milliseconds. */
+export interface SilentSession {
+  readonly session: number;
+  readonly silentMs: number;
+}
+
 /**
  * A Raft replica of the namespace: what the session service builds on. Implemented by the driver in src/meta/raft/.
  */
@@ -69,5 +75,9 @@ export interface Replica {
   /** Reads of `state` that ended before this call saw nothing of an entry beyond it. It only grows, and is ahead of `appliedIndex`
    * while a batch is being written. */
   visibleIndex(): number;
+  /** At the leader: the sessions that whoever leads next is to know of. It may or may not get there. */
+  tellSilence(sessions: readonly SilentSession[]): void;
+  /** What the last leader told just before; nothing when that is not known. */
+  toldSilence(): readonly SilentSession[];
   status(): RaftStatus;
 }

@@ -1,14 +1,17 @@
 import {
+  SESSION_HELLO_MS,
+  SESSION_SILENCE_TOLD_MS,
   SESSION_SWEEP_INTERVAL_MS,
   SESSION_TTL_MS,
   SESSIONS_EXPIRED_PER_COMMAND_MAX,
+  SESSIONS_SILENT_TOLD_MAX,
 } from '../base/limits.ts';
 import type { LockGranted, OpenInodesQuery, Recall } from '../gen/ringfs/v1/meta.ts';
 import type { TimerHandle, Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { LeaseHolder, LeaseTable } from './leases.ts';
 import { proposeCommand } from './propose.ts';
-import { isPassing, ProposalLostError, type Replica } from './replica.ts';
+import { isPassing, ProposalLostError, type Replica, type SilentSession } from './replica.ts';
 
 /** The stream on which a session is attached. */
 export interface SessionLink {
@@ -49,7 +52,7 @@ export interface SessionTableComponents {
 
 /**
  * Who is connected and who has been silent for too long, for one term of this leader. All clocks start when it becomes
- * the leader: a failover expires nobody.
+ * the leader, or go on from what the leader before has told, and leave everybody SESSION_HELLO_MS: a failover expires nobody.
  */
 export class SessionTable {
   readonly #c: SessionTableComponents;
@@ -59,13 +62,19 @@ export class SessionTable {
   #lastSweepMs: number;
   #expiries = 0;
   #loaded = false;
+  /** Milliseconds by session, when this term began. */
+  readonly #silentBefore: ReadonlyMap<number, number>;
+  readonly #startMs: number;
   #sweepsUntilReload = 0;
   #closed = false;
 
   constructor(components: SessionTableComponents, hooks: SessionTableHooks) {
     this.#c = components;
     this.#hooks = hooks;
-    this.#lastSweepMs = components.timers.nowMs();
+    this.#startMs = components.timers.nowMs();
+    this.#lastSweepMs = this.#startMs;
+    const told = components.replica.toldSilence();
+    this.#silentBefore = new Map(told.map(({ session, silentMs }) => [session, silentMs]));
     this.#scheduleSweep();
   }
 
@@ -146,7 +155,7 @@ export class SessionTable {
     if (known !== undefined) return known;
     const session: Session = {
       id,
-      lastContactMs: this.#c.timers.nowMs(),
+      lastContactMs: this.#firstContactMs(id),
       link: undefined,
       holder: undefined,
       expiring: false,
@@ -154,6 +163,12 @@ export class SessionTable {
     };
     this.#sessions.set(id, session);
     return session;
+  }
+
+  #firstContactMs(id: number): number {
+    const silentMs = this.#silentBefore.get(id);
+    if (silentMs === undefined) return this.#c.timers.nowMs();
+    return this.#startMs - Math.min(silentMs, SESSION_TTL_MS - SESSION_HELLO_MS);
   }
 
   #scheduleSweep(): void {
@@ -182,6 +197,7 @@ export class SessionTable {
       await this.load();
       if (this.#closed) return;
     }
+    this.#c.replica.tellSilence(this.#silentNow(now));
     const silent: Session[] = [];
     for (const session of this.#sessions.values()) {
       if (now - session.lastContactMs < SESSION_TTL_MS) continue;
@@ -189,6 +205,16 @@ export class SessionTable {
       if (silent.length === SESSIONS_EXPIRED_PER_COMMAND_MAX) break;
     }
     if (silent.length > 0) await this.#expire(silent);
+  }
+
+  #silentNow(now: number): readonly SilentSession[] {
+    const told: SilentSession[] = [];
+    for (const { id, lastContactMs } of this.#sessions.values()) {
+      if (now - lastContactMs < SESSION_SILENCE_TOLD_MS) continue;
+      told.push({ session: id, silentMs: Math.floor(now - lastContactMs) });
+      if (told.length === SESSIONS_SILENT_TOLD_MAX) break;
+    }
+    return told;
   }
 
   /** While this process did not run it could not hear anybody: requests may be waiting in the sockets. */

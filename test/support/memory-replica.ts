@@ -8,6 +8,7 @@ import {
   OverloadedError,
   ProposalLostError,
   type Replica,
+  type SilentSession,
 } from '../../src/meta/replica.ts';
 import type { MemoryKvStore } from './memory-kv-store.ts';
 import { NamespaceMachine } from './namespace-machine.ts';
@@ -156,6 +157,17 @@ export class MemoryReplica implements Replica {
 
   visibleIndex(): number {
     return this.machine.index;
+  }
+
+  /** What the leader before has told, or this one. */
+  silence: readonly SilentSession[] = [];
+
+  tellSilence(sessions: readonly SilentSession[]): void {
+    this.silence = sessions;
+  }
+
+  toldSilence(): readonly SilentSession[] {
+    return this.silence;
   }
 
   status(): RaftStatus {

@@ -29,7 +29,13 @@ import type { KvStore } from '../../ports/kv-store.ts';
 import type { Logger } from '../../ports/logger.ts';
 import type { MetaStorage } from '../../ports/meta-storage.ts';
 import type { RaftReceiver, RaftTransport } from '../../ports/raft-transport.ts';
-import { type Applied, NotLeaderError, OverloadedError, type Replica } from '../replica.ts';
+import {
+  type Applied,
+  NotLeaderError,
+  OverloadedError,
+  type Replica,
+  type SilentSession,
+} from '../replica.ts';
 import { AppliedWaiters } from './applied-waiters.ts';
 import { Applier } from './applier.ts';
 import { Compactor, LOG_LIMITS, type LogLimits } from './compactor.ts';
@@ -54,6 +60,7 @@ import { StateChecks } from './state-checks.ts';
 import type { StateInstall, StateStore } from './state-store.ts';
 import { type ReplicaHealth, StorageHealth } from './storage-health.ts';
 import { Ticker } from './ticker.ts';
+import { ToldSilence } from './told-silence.ts';
 
 export interface RaftReplicaComponents {
   readonly timers: Timers;
@@ -126,6 +133,7 @@ export class RaftReplica implements Replica, RaftReceiver {
   readonly #waiters = new AppliedWaiters();
   readonly #checks: StateChecks;
   readonly #counters = new RaftCounters();
+  readonly #silence = new ToldSilence();
   readonly #appliedListeners: ((batch: readonly Applied[]) => void)[] = [];
   readonly #stopSignal = new AbortController();
   #phase: 'new' | 'starting' | 'running' | 'stopping' | 'stopped' = 'new';
@@ -441,6 +449,14 @@ export class RaftReplica implements Replica, RaftReceiver {
     return this.#require().state.visibleIndex;
   }
 
+  tellSilence(sessions: readonly SilentSession[]): void {
+    this.#silence.tell(sessions, this.#components.timers.nowMs());
+  }
+
+  toldSilence(): readonly SilentSession[] {
+    return this.#silence.latest(this.#components.timers.nowMs());
+  }
+
   status(): RaftStatus {
     const { core, state } = this.#require();
     return raftStatus(core.status(), state.applied.index, this.#checks.status());
@@ -508,6 +524,7 @@ export class RaftReplica implements Replica, RaftReceiver {
       if (congested && message.type === RaftMessageType.APPEND && message.entries.length > 0) continue;
       core.step(message);
       this.#checks.onReceive(message);
+      if (message.term >= this.#term) this.#silence.onReceive(message, this.#components.timers.nowMs());
       this.#lease.onReceive(message);
       this.#pacer.onReceive(message);
     }
@@ -564,7 +581,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     const others = snapshots.length === 0 ? messages : messages.filter((m) => !snapshots.includes(m));
     if (others.length > 0) {
       this.#lease.onSend(others, timers.nowMs());
-      this.#pacer.send(this.#checks.outgoing(others));
+      this.#pacer.send(this.#silence.outgoing(this.#checks.outgoing(others)));
     }
     for (const message of snapshots) this.#require().snapshots.send(message.to as ServerId);
   }

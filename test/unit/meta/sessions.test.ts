@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ERRNO } from '../../../src/base/errno.ts';
-import { LEASE_TTL_MS, SESSION_SWEEP_INTERVAL_MS, SESSION_TTL_MS } from '../../../src/base/limits.ts';
+import {
+  LEASE_TTL_MS,
+  SESSION_HELLO_MS,
+  SESSION_SWEEP_INTERVAL_MS,
+  SESSION_TTL_MS,
+} from '../../../src/base/limits.ts';
 import { sessionExists } from '../../../src/meta/session-rows.ts';
 import { leaderFixture, type MetaServerFixture, turn } from '../../support/meta-server-fixture.ts';
 import { mkfile } from '../../support/namespace-ops.ts';
@@ -182,11 +187,43 @@ describe('session expiry', () => {
     assert.equal(await sessionExists(fixture.replica.state, session), false);
   });
 
-  it('a new leader gives every session its full time', async () => {
+  it('is not put off by new leaders that know how long it was silent', async () => {
+    const fixture = await leaderFixture();
+    const client = await fixture.client();
+    for (let silentMs = 0; silentMs < SESSION_TTL_MS; silentMs += SESSION_HELLO_MS + 1_000) {
+      fixture.replica.becomeFollower();
+      fixture.replica.becomeLeader();
+      await fixture.timers.advance(SESSION_HELLO_MS + 1_000);
+    }
+    await fixture.timers.advance(2 * SESSION_SWEEP_INTERVAL_MS);
+    assert.equal(await sessionExists(fixture.replica.state, client.session), false);
+  });
+
+  it('has time for a hello to a new leader, however long it was silent', async () => {
+    const fixture = await leaderFixture();
+    const [client, other] = [await fixture.client(), await fixture.client()];
+    fixture.replica.becomeFollower();
+    fixture.replica.silence = [
+      { session: client.session, silentMs: SESSION_TTL_MS - 1 },
+      { session: other.session, silentMs: 3 * SESSION_TTL_MS },
+    ];
+    fixture.replica.becomeLeader();
+    await fixture.timers.advance(SESSION_HELLO_MS - SESSION_SWEEP_INTERVAL_MS);
+    const again = fixture.stub();
+    await again.ask(helloRequest(client.session), 'hello');
+    assert.equal(await sessionExists(fixture.replica.state, other.session), true);
+    await pass(fixture, 3 * SESSION_SWEEP_INTERVAL_MS, [again]);
+    assert.equal(await sessionExists(fixture.replica.state, client.session), true);
+    assert.equal(await sessionExists(fixture.replica.state, other.session), false);
+  });
+
+  it('has its full time when nothing is known of it', async () => {
     const fixture = await leaderFixture();
     const client = await fixture.client();
     await fixture.timers.advance(SESSION_TTL_MS - SESSION_SWEEP_INTERVAL_MS);
     fixture.replica.becomeFollower();
+    assert.equal(fixture.replica.silence.length, 1);
+    fixture.replica.silence = [];
     fixture.replica.becomeLeader();
     await fixture.timers.advance(SESSION_TTL_MS - SESSION_SWEEP_INTERVAL_MS);
     assert.equal(await sessionExists(fixture.replica.state, client.session), true);

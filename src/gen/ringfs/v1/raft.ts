@@ -123,6 +123,18 @@ export interface RaftMessage {
     | undefined;
   /** vote requested by a leadership transfer: leases do not refuse it */
   force: boolean;
+  /** with heartbeats, for the next leader's session service */
+  silence?: RaftSilence | undefined;
+}
+
+/** Sessions that the leader has not heard of for a while. */
+export interface RaftSilence {
+  sessions: RaftSilentSession[];
+}
+
+export interface RaftSilentSession {
+  session: number;
+  silentMs: number;
 }
 
 export interface RaftEnvelope {
@@ -581,6 +593,7 @@ function createBaseRaftMessage(): RaftMessage {
     context: 0,
     stateHash: undefined,
     force: false,
+    silence: undefined,
   };
 }
 
@@ -630,6 +643,9 @@ export const RaftMessage: MessageFns<RaftMessage> = {
     }
     if (message.force !== false) {
       writer.uint32(112).bool(message.force);
+    }
+    if (message.silence !== undefined) {
+      RaftSilence.encode(message.silence, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -765,6 +781,117 @@ export const RaftMessage: MessageFns<RaftMessage> = {
             }
 
             message.force = reader.bool();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.silence = RaftSilence.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRaftSilence(): RaftSilence {
+  return { sessions: [] };
+}
+
+export const RaftSilence: MessageFns<RaftSilence> = {
+  encode(message: RaftSilence, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.sessions) {
+      RaftSilentSession.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RaftSilence {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRaftSilence();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sessions.push(RaftSilentSession.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRaftSilentSession(): RaftSilentSession {
+  return { session: 0, silentMs: 0 };
+}
+
+export const RaftSilentSession: MessageFns<RaftSilentSession> = {
+  encode(message: RaftSilentSession, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.session !== 0) {
+      writer.uint32(8).uint64(message.session);
+    }
+    if (message.silentMs !== 0) {
+      writer.uint32(16).uint32(message.silentMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RaftSilentSession {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRaftSilentSession();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.session = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.silentMs = reader.uint32();
             continue;
           }
         }

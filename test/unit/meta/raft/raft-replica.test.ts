@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import type { ServerId } from '../../../../src/base/ids.ts';
+import { SESSION_SILENCE_TOLD_AGE_MS_MAX } from '../../../../src/base/limits.ts';
 import { listSessions, readCluster } from '../../../../src/core/namespace/read.ts';
 import { openMetaStorage } from '../../../../src/io/rocksdb/meta-storage.ts';
 import type { RaftReplica } from '../../../../src/meta/raft/raft-replica.ts';
@@ -222,6 +223,33 @@ describe('Raft driver', () => {
     cluster.network.heal();
     await cluster.untilCaughtUp();
     assert.equal((await sessionsOf(old)).length, 10);
+    await cluster.stopAll();
+  });
+
+  it('passes on whom the leader has not heard of, until it has heard of them', async () => {
+    const cluster = new ReplicaCluster({ storage: KINDS.memory() });
+    await cluster.startAll();
+    const old = await cluster.elect();
+    const silent = [{ session: 7, silentMs: 6_000 }];
+    const told = (): number[] => cluster.followers().map((f) => f.toldSilence()[0]?.silentMs ?? 0);
+    old.tellSilence([{ session: 8, silentMs: 9_000 }]);
+    await cluster.until(() => told().every((ms) => ms >= 9_000), 'the followers know');
+    old.tellSilence([]);
+    await cluster.until(() => told().every((ms) => ms === 0), 'all have been heard');
+    old.tellSilence(silent);
+    await cluster.until(() => told().every((ms) => ms >= 6_000), 'the followers know again');
+    cluster.network.isolate(old.id);
+    const leads = (): RaftReplica | undefined =>
+      [...cluster.replicas.values()].find((replica) => replica !== old && replica.isLeader());
+    await cluster.until(() => leads() !== undefined, 'another leader');
+    const next = leads()!;
+    const [session] = next.toldSilence();
+    assert.ok(session?.session === 7 && session.silentMs > 6_000, JSON.stringify(session));
+    // Whom nobody has told of for long may have been heard meanwhile.
+    await cluster.stop(next.id);
+    const start = cluster.timers.nowMs();
+    await cluster.until(() => cluster.timers.nowMs() - start > SESSION_SILENCE_TOLD_AGE_MS_MAX, 'a while');
+    for (const id of cluster.replicas.keys()) assert.deepEqual(cluster.get(id).toldSilence(), []);
     await cluster.stopAll();
   });
 
