@@ -8,12 +8,13 @@ if [ "${1:-}" = stop ]; then
   rm -f "$state/pid"
   exit 0
 fi
-if docker info >/dev/null 2>&1 && command -v docker-compose >/dev/null 2>&1; then exit 0; fi
+has_compose() { docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null; }
+if docker info >/dev/null 2>&1 && has_compose; then exit 0; fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-  echo "no Docker engine answers: install and start Docker with docker-compose, or run this as root on Debian" >&2
+  echo "no Docker engine answers: install and start Docker with docker compose or docker-compose, or run this as root on Debian" >&2
   exit 1
 fi
-if ! command -v dockerd >/dev/null || ! command -v docker-compose >/dev/null || ! command -v debootstrap >/dev/null; then
+if ! command -v dockerd >/dev/null || ! has_compose || ! command -v debootstrap >/dev/null; then
   { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io docker-compose debootstrap iptables; } >/dev/null
 fi
 docker info >/dev/null 2>&1 && exit 0

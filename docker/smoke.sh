@@ -1,6 +1,6 @@
 #!/bin/sh
 # The image and the compose files, tried out. Without arguments, in a minute: three servers and a mount; the leader is killed.
-# usage: docker/smoke.sh [--all | basic | replicated | full | host]...
+# usage: [RINGFS_COMPOSE='docker compose'] docker/smoke.sh [--all | basic | replicated | full | host]...
 set -eu
 cd "$(dirname "$0")/.."
 forms=""
@@ -13,6 +13,8 @@ for form in "$@"; do
 done
 sh docker/image.sh || { sh docker/engine.sh stop; exit 1; }
 image=${RINGFS_IMAGE:-ringfs:local}
+if command -v docker-compose >/dev/null; then any=docker-compose; else any='docker compose'; fi
+with=${RINGFS_COMPOSE:-$any}
 compose=""
 host=""
 finish() {
@@ -32,12 +34,12 @@ trap cleanup EXIT
 
 # begin FILES...: the containers of these files run from now on.
 begin() {
-  compose="docker-compose -p ringfs-smoke"
+  compose="$with -p ringfs-smoke"
   for file in "$@"; do compose="$compose -f docker/compose.$file.yaml"; done
   $compose up -d --no-build >/dev/null 2>&1
   wait_for 'the directory is mounted' 'on_mount "mountpoint -q /mnt/ringfs"'
 }
-# docker itself, where it can be: docker-compose takes half a second of CPU to start.
+# docker itself, where it can be: docker-compose 1.29 takes half a second of CPU to start.
 id_of() {
   docker ps -q --no-trunc --filter label=com.docker.compose.project=ringfs-smoke --filter "label=com.docker.compose.service=$1"
 }
@@ -179,4 +181,4 @@ for form in ${forms:-replicated}; do
   "smoke_$form"
   echo "$form holds ($(($(date +%s) - started)) s)"
 done
-echo 'the docker rig holds'
+echo "the docker rig holds ($with)"

@@ -49,6 +49,7 @@ tests integration
 tests posix
 check 'rig: the leader is killed' node dist/docker/rig/main.js kill-leader
 check 'rig: a mount is cut off from the leader' node dist/docker/rig/main.js partition-mount
+check 'rig in containers: the leader, then a mount is killed' node dist/docker/rig/main.js --docker kill-leader kill-mount
 check 'docker rig' sh docker/smoke.sh
 
 awk '{ p += $1; f += $2 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 }' "$RINGFS_TALLY"
