@@ -129,24 +129,26 @@ export class BlockConnections {
 
   /** What waits for it fails, and goes to other nodes. It is tried last until it lives again. */
   #standsStill(node: Node): void {
-    const { logger, timers } = this.#c;
+    const { logger } = this.#c;
     logger.warn({ address: node.address, waiting: node.outstanding }, 'a block node does not answer');
-    const untilMs = timers.nowMs() + NODE_STILL_MS;
     closeStreams(node);
     if (node.still) return;
     node.still = true;
     this.nodesStill++;
-    const look = (): void => {
-      timers.after(NODE_DOWN_MS, () => {
-        if (this.#closed || !node.still) return;
-        void this.#lives(node.address).then((lives) => {
-          if (!lives && timers.nowMs() < untilMs) return look();
-          node.still = false;
-          logger.info({ address: node.address, lives }, 'a block node is tried again');
-        });
-      });
-    };
-    look();
+    void this.#untilItLives(node);
+  }
+
+  async #untilItLives(node: Node): Promise<void> {
+    const { logger, timers } = this.#c;
+    const untilMs = timers.nowMs() + NODE_STILL_MS;
+    let lives = false;
+    do {
+      await timers.sleep(NODE_DOWN_MS);
+      if (this.#closed || !node.still) return;
+      lives = await this.#lives(node.address);
+    } while (!lives && timers.nowMs() < untilMs);
+    node.still = false;
+    logger.info({ address: node.address, lives }, 'a block node is tried again');
   }
 
   /** On a connection of its own: on a stream, the question would wait behind the blocks that are being sent. */

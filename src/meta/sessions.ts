@@ -11,7 +11,7 @@ import type { TimerHandle, Timers } from '../ports/clock.ts';
 import type { Logger } from '../ports/logger.ts';
 import type { LeaseHolder, LeaseTable } from './leases.ts';
 import { proposeCommand } from './propose.ts';
-import { isPassing, ProposalLostError, type Replica, type SilentSession } from './replica.ts';
+import { isPassing, ProposalLostError, type Replica } from './replica.ts';
 
 /** The stream on which a session is attached. */
 export interface SessionLink {
@@ -197,24 +197,22 @@ export class SessionTable {
       await this.load();
       if (this.#closed) return;
     }
-    this.#c.replica.tellSilence(this.#silentNow(now));
-    const silent: Session[] = [];
-    for (const session of this.#sessions.values()) {
-      if (now - session.lastContactMs < SESSION_TTL_MS) continue;
-      silent.push(session);
-      if (silent.length === SESSIONS_EXPIRED_PER_COMMAND_MAX) break;
-    }
+    const told = this.#silentFor(SESSION_SILENCE_TOLD_MS, now, SESSIONS_SILENT_TOLD_MAX);
+    this.#c.replica.tellSilence(
+      told.map(({ id, lastContactMs }) => ({ session: id, silentMs: Math.floor(now - lastContactMs) })),
+    );
+    const silent = this.#silentFor(SESSION_TTL_MS, now, SESSIONS_EXPIRED_PER_COMMAND_MAX);
     if (silent.length > 0) await this.#expire(silent);
   }
 
-  #silentNow(now: number): readonly SilentSession[] {
-    const told: SilentSession[] = [];
-    for (const { id, lastContactMs } of this.#sessions.values()) {
-      if (now - lastContactMs < SESSION_SILENCE_TOLD_MS) continue;
-      told.push({ session: id, silentMs: Math.floor(now - lastContactMs) });
-      if (told.length === SESSIONS_SILENT_TOLD_MAX) break;
+  #silentFor(leastMs: number, now: number, most: number): readonly Session[] {
+    const silent: Session[] = [];
+    for (const session of this.#sessions.values()) {
+      if (now - session.lastContactMs < leastMs) continue;
+      silent.push(session);
+      if (silent.length === most) break;
     }
-    return told;
+    return silent;
   }
 
   /** While this process did not run it could not hear anybody: requests may be waiting in the sockets. */

@@ -133,7 +133,7 @@ export class RaftReplica implements Replica, RaftReceiver {
   readonly #waiters = new AppliedWaiters();
   readonly #checks: StateChecks;
   readonly #counters = new RaftCounters();
-  readonly #silence = new ToldSilence();
+  readonly #silence: ToldSilence;
   readonly #appliedListeners: ((batch: readonly Applied[]) => void)[] = [];
   readonly #stopSignal = new AbortController();
   #phase: 'new' | 'starting' | 'running' | 'stopping' | 'stopped' = 'new';
@@ -155,6 +155,7 @@ export class RaftReplica implements Replica, RaftReceiver {
     this.#lease = new LeaseClock(options.id);
     this.#members = new Members(options.id, components.transport, options.members);
     const { timers, transport } = components;
+    this.#silence = new ToldSilence(timers);
     this.#pacer = new Pacer({ timers, send: (messages) => transport.send(messages) }, options.id);
     this.#storageHealth = new StorageHealth({ timers: components.timers, logger: this.#logger }, () =>
       this.#onStorageHealth(),
@@ -450,11 +451,11 @@ export class RaftReplica implements Replica, RaftReceiver {
   }
 
   tellSilence(sessions: readonly SilentSession[]): void {
-    this.#silence.tell(sessions, this.#components.timers.nowMs());
+    this.#silence.tell(sessions);
   }
 
   toldSilence(): readonly SilentSession[] {
-    return this.#silence.latest(this.#components.timers.nowMs());
+    return this.#silence.latest();
   }
 
   status(): RaftStatus {
@@ -524,7 +525,7 @@ export class RaftReplica implements Replica, RaftReceiver {
       if (congested && message.type === RaftMessageType.APPEND && message.entries.length > 0) continue;
       core.step(message);
       this.#checks.onReceive(message);
-      if (message.term >= this.#term) this.#silence.onReceive(message, this.#components.timers.nowMs());
+      if (message.term >= this.#term) this.#silence.onReceive(message);
       this.#lease.onReceive(message);
       this.#pacer.onReceive(message);
     }
